@@ -1,0 +1,95 @@
+"""Names that a case file may use, known without importing torch.
+
+Each kind of part (strategies, models, data sets) keeps one table in its package's `__init__`: a name, where the code
+is, one sentence, and for `name:K` which K are allowed. Third parties add theirs through the entry point groups
+`gradbench.strategies`, `gradbench.models` and `gradbench.data`, each entry point naming an `Entry`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from gradbench.errors import UsageError, did_you_mean
+
+__all__ = ["Entry", "Registry"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name: `target` is "package.module:attribute", imported when it is first needed.
+
+    Attributes:
+        target: where the code is.
+        summary: one sentence for lists and documents.
+        source: the paper, or an empty string.
+        argument: what stands after the colon in `name:K`, for example "bits"; empty when the name takes none.
+        allowed: the values that the argument may take.
+    """
+
+    target: str
+    summary: str
+    source: str = ""
+    argument: str = ""
+    allowed: tuple[int, ...] = ()
+
+    def load(self) -> Any:
+        """Import and return the target."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+class Registry(Mapping[str, Entry]):
+    """The entries of one kind: the built-in ones and those of installed packages."""
+
+    def __init__(self, kind: str, group: str, built_in: dict[str, Entry]) -> None:
+        self.kind = kind
+        self._group = group
+        self._entries = dict(built_in)
+        self._discovered = False
+
+    def _all(self) -> dict[str, Entry]:
+        if not self._discovered:
+            self._discovered = True
+            for point in entry_points(group=self._group):
+                self._entries.setdefault(point.name, point.load())
+        return self._entries
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._all()[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def check(self, spec: str) -> str | None:
+        """Return what is wrong with `spec` ("name" or "name:K") in one sentence, or None."""
+        name, colon, argument = spec.partition(":")
+        if name not in self:
+            return f"unknown {self.kind} {name!r}: allowed are {', '.join(self)}{did_you_mean(name, self)}"
+        entry = self[name]
+        allowed = ", ".join(f"{name}:{value}" for value in entry.allowed)
+        if entry.argument and not colon:
+            return f"{self.kind} {name!r} needs its {entry.argument}: allowed are {allowed}"
+        if colon and not entry.argument:
+            return f"{self.kind} {name!r} takes no argument, got {spec!r}"
+        if entry.argument and (not argument.isdecimal() or int(argument) not in entry.allowed):
+            return f"{self.kind} {spec!r}: {entry.argument} {argument!r} is not allowed; allowed are {allowed}"
+        return None
+
+    def create(self, spec: str, **options: Any) -> Any:
+        """Import what `spec` names and call it: `approximate:4` becomes `Approximate(4)`.
+
+        Raises:
+            UsageError: the name or its argument is not allowed.
+        """
+        problem = self.check(spec)
+        if problem:
+            raise UsageError(problem)
+        name, colon, argument = spec.partition(":")
+        return self[name].load()(*([int(argument)] if colon else []), **options)

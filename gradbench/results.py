@@ -1,0 +1,175 @@
+"""The tables that a run writes: every column once, with its unit, its direction and what it means.
+
+A table is tidy: one row an observation, one column a variable. The axes of the case's matrix (`model`, `depth`, ...)
+and `seed` are columns of every table, after `cell`, so that each table can be read alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["CELL_STATUSES", "TABLES", "VERDICTS", "Column", "Table"]
+
+Direction = Literal["lower is better", "higher is better", ""]
+
+#: What became of a cell, or of one strategy in it. An absent number keeps its row and its reason.
+CELL_STATUSES = ("ok", "diverged", "oom", "timeout", "error", "excluded")
+
+#: From best to worst; `undefined` where the gradient itself is zero, `unresolved` where the interval straddles a limit.
+VERDICTS = (
+    "undefined",
+    "exact",
+    "rounding",
+    "below-noise",
+    "unresolved",
+    "comparable",
+    "harmful",
+    "broken",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, pandas dtype, unit, which direction is better, whether it is firm, and its meaning.
+
+    Numbers that depend on the load of the machine are advisory (`firm=False`): they are shown, never judged.
+    """
+
+    name: str
+    dtype: Literal["string", "int", "float", "bool"]
+    meaning: str
+    unit: str = ""
+    direction: Direction = ""
+    firm: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """One CSV file of a run: what a row is, its key and its other columns.
+
+    The full header is `cell`, the axes of the case's matrix, `seed`, then `columns`.
+    """
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def file(self) -> str:
+        """The file's name inside the run's folder."""
+        return f"{self.name}.csv"
+
+
+_LOWER: Direction = "lower is better"
+_HIGHER: Direction = "higher is better"
+_STRATEGY = Column("strategy", "string", "how the backward pass gets its activations")
+_STEP = Column("step", "int", "optimiser steps taken on the stored trajectory before this measurement")
+
+CELLS = Table(
+    "cells",
+    "a cell and a strategy",
+    ("cell", "strategy"),
+    (
+        _STRATEGY,
+        Column("status", "string", f"one of {', '.join(CELL_STATUSES)}"),
+        Column("reason", "string", "why the status is not ok; empty otherwise"),
+        Column("verdict", "string", f"the worst over weight tensors and steps: one of {', '.join(VERDICTS)}"),
+        Column("worst_parameter", "string", "the weight tensor that decides the verdict"),
+        Column("worst_step", "int", "the step at which it does"),
+        Column("rel_error", "float", "median over weight tensors and steps of |h - g| / |g|", "", _LOWER),
+        Column("noise_ratio", "float", "median over weight tensors and steps of the noise ratio", "", _LOWER),
+        Column("worst_noise_ratio", "float", "the noise ratio of the worst parameter at the worst step", "", _LOWER),
+        Column("min_snr_db", "float", "the smallest SNR of a rebuilt activation, stem apart, over steps", "dB", _HIGHER),
+        Column("accuracy", "float", "share of test images classified right after training", "", _HIGHER),
+        Column("loss", "float", "mean test loss after training", "nat", _LOWER),
+        Column("missing_gradients", "int", "weight tensors that got no gradient though stored training gives one", "", _LOWER),
+        Column("changed_buffers", "int", "buffers that differ bitwise from stored training after one step", "", _LOWER),
+        Column("step_seconds", "float", "median time of one forward and backward pass", "s", _LOWER, firm=False),
+        Column("time_ratio", "float", "step_seconds divided by that of stored in the same cell", "", _LOWER, firm=False),
+        Column("peak_bytes", "float", "most memory alive in a step above weights, optimiser state and batch", "byte", _LOWER),
+        Column("saved_bytes", "float", "memory alive between the forward and the backward pass, above the same", "byte", _LOWER),
+        Column("left_bytes", "float", "memory alive after the backward pass beyond the gradients", "byte", _LOWER),
+        Column("bytes_per_pixel", "float", "peak_bytes divided by N*H*W of the input", "byte", _LOWER),
+        Column("wall_seconds", "float", "how long the whole cell took, all strategies", "s", "", firm=False),
+    ),
+)
+
+GRADIENTS = Table(
+    "gradients",
+    "a cell, a strategy, a step and a parameter tensor",
+    ("cell", "strategy", "step", "parameter"),
+    (
+        _STRATEGY,
+        _STEP,
+        Column("parameter", "string", "the parameter's name in the model"),
+        Column("layer", "int", "position of the parameter's layer, 0 next to the image"),
+        Column("kind", "string", "weight (convolution or linear), norm, or bias"),
+        Column("verdict", "string", f"one of {', '.join(VERDICTS)}"),
+        Column("grad_norm", "float", "|g|, root mean square over the minibatches"),
+        Column("rel_error", "float", "root mean square of |h - g| over that of |g|", "", _LOWER),
+        Column("snr_db", "float", "-20 log10(rel_error)", "dB", _HIGHER),
+        Column("cosine", "float", "mean cosine of h and g", "", _HIGHER),
+        Column("norm_ratio", "float", "mean of |h| / |g|; 1 is right"),
+        Column("sign_agreement", "float", "mean share of entries with the sign of g", "", _HIGHER),
+        Column("rel_error_truth", "float", "median of |h - t| / |t|, t in float64", "", _LOWER),
+        Column("excess", "float", "median of |h - t| / |g - t|: how many times worse than plain autograd", "", _LOWER),
+        Column("sgd_variance", "float", "s2 = 1/(M-1) sum_b |g_b - mean g|^2"),
+        Column("noise_ratio", "float", "mean_b |h_b - g_b|^2 / s2", "", _LOWER),
+        Column("noise_low", "float", "lower end of its 95 % bootstrap interval over minibatches", "", _LOWER),
+        Column("noise_high", "float", "upper end of it", "", _LOWER),
+        Column("bias_ratio", "float", "(|mean_b e_b|^2 - s2_e/M) / (s2/M): squared bias over the variance of the mean gradient", "", _LOWER),
+    ),
+)
+
+ACTIVATIONS = Table(
+    "activations",
+    "a cell, a step and a layer whose input was rebuilt",
+    ("cell", "strategy", "step", "layer"),
+    (
+        _STRATEGY,
+        _STEP,
+        Column("layer", "string", "the layer's name in the model"),
+        Column("position", "int", "its place in the forward pass, 0 next to the image"),
+        Column("kind", "string", "what the layer is: norm, activation, convolution, coupling, pooling, user"),
+        Column("block", "int", "its block in the chain; -1 for the stem"),
+        Column("snr", "float", "sum(x^2) / sum((x_hat - x)^2) of the rebuilt input", "", _HIGHER),
+        Column("snr_db", "float", "the same in decibels", "dB", _HIGHER),
+        Column("alpha", "float", "SNR of the rebuilt input over SNR of the output it was rebuilt from", "", _HIGHER),
+        Column("flipped_gates", "float", "share of entries of an activation's rebuilt input with the wrong sign", "", _LOWER),
+    ),
+)
+
+TRAINING = Table(
+    "training",
+    "a cell, a strategy and an evaluation during training",
+    ("cell", "strategy", "step"),
+    (
+        _STRATEGY,
+        Column("step", "int", "optimiser steps taken with this strategy"),
+        Column("train_loss", "float", "mean loss of the minibatches since the last evaluation", "nat", _LOWER),
+        Column("loss", "float", "mean test loss", "nat", _LOWER),
+        Column("accuracy", "float", "share of test images classified right", "", _HIGHER),
+    ),
+)
+
+CLAIMS = Table(
+    "claims",
+    "a claim of the case",
+    ("claim",),
+    (
+        Column("claim", "string", "its name in the case file"),
+        Column("says", "string", "the sentence"),
+        Column("source", "string", "who says it"),
+        Column("status", "string", "held, not held or not measured"),
+        Column("value", "float", "the number that decides it: the median over seeds"),
+        Column("low", "float", "lower end of its 95 % bootstrap interval over seeds"),
+        Column("high", "float", "upper end of it"),
+        Column("test", "string", "what the number is held against"),
+        Column("seeds", "int", "how many seeds it rests on"),
+        Column("reason", "string", "why it was not measured; empty otherwise"),
+    ),
+)
+
+TABLES: dict[str, Table] = {table.name: table for table in (CELLS, GRADIENTS, ACTIVATIONS, TRAINING, CLAIMS)}

@@ -1,0 +1,35 @@
+"""How the backward pass gets its activations: one file a strategy, one table of their names."""
+
+from gradbench.registry import Entry, Registry
+
+STRATEGIES = Registry(
+    "strategy",
+    "gradbench.strategies",
+    {
+        "stored": Entry("gradbench.strategies.stored:Stored", "ordinary autograd: every activation is kept"),
+        "reconstruct": Entry(
+            "gradbench.strategies.reconstruct:Reconstruct",
+            "invertible layers rebuild their inputs from their outputs in the backward pass",
+            "Hascoet et al., Reversible designs for extreme memory cost reduction of CNN training",
+        ),
+        "checkpoint": Entry(
+            "gradbench.strategies.checkpoint:Checkpoint",
+            "each block keeps its input and runs again in the backward pass",
+            "Chen et al., Training deep nets with sublinear memory cost",
+        ),
+        "approximate": Entry(
+            "gradbench.strategies.approximate:Approximate",
+            "exact forward pass, K-bit activations kept for the backward pass, the ReLU mask exact",
+            "Chakrabarti and Moseley, Backprop with approximate activations",
+            argument="bits",
+            allowed=(2, 3, 4, 6, 8),
+        ),
+        "naive-quantize": Entry(
+            "gradbench.strategies.naive_quantize:NaiveQuantize",
+            "the same K-bit activations in the forward and the backward pass, straight-through",
+            "the baseline of Chakrabarti and Moseley",
+            argument="bits",
+            allowed=(2, 3, 4, 6, 8),
+        ),
+    },
+)

@@ -1,0 +1,43 @@
+"""What a strategy is: a context in which a model's backward pass gets its activations in another way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import ClassVar
+
+from torch import nn
+
+__all__ = ["Strategy"]
+
+
+class Strategy(ABC):
+    """A way to provide the activations of the backward pass.
+
+    Use it around forward and backward alike::
+
+        with strategy.applied_to(model):
+            loss = criterion(model(x), y)
+            loss.backward()
+
+    Attributes:
+        rebuilds: whether activations are rebuilt, so that each has a signal-to-noise ratio.
+    """
+
+    rebuilds: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name that case files use, its argument included: `approximate:4`."""
+
+    def applies_to(self, model: nn.Module) -> str | None:
+        """Return None, or in one sentence why this strategy cannot be applied to `model`."""
+        return None
+
+    @abstractmethod
+    def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return the context around one or more forward and backward passes of `model`.
+
+        Leaving it restores the model, after an exception too.
+        """
