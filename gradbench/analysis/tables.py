@@ -1,0 +1,94 @@
+"""Read a run's folder: the manifest and every table, typed as `gradbench.results` says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gradbench.errors import UsageError
+from gradbench.results import TABLES
+
+__all__ = ["Run", "read_run", "read_table"]
+
+#: pandas dtypes of the columns. Whole numbers may be absent (a failed cell has no worst step), hence "Int64".
+_DTYPES = {"string": "object", "int": "Int64", "float": "float64", "bool": "boolean"}
+_ENDINGS = ("", ".gz", ".xz")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run read from disk.
+
+    Attributes:
+        folder: where it lies.
+        manifest: `manifest.json` as it is.
+        axes: the axes of the case's matrix, in its order.
+        tables: one data frame for each entry of `gradbench.results.TABLES`.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    axes: tuple[str, ...]
+    tables: dict[str, pd.DataFrame]
+
+
+def read_run(folder: Path) -> Run:
+    """Read the manifest and every table of the run in `folder`.
+
+    Raises:
+        UsageError: the folder, a file or a column is missing, or the manifest is not JSON.
+    """
+    path = folder / "manifest.json"
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder; a run is a folder that `gradbench run` wrote")
+    if not path.is_file():
+        raise UsageError(f"{folder}: manifest.json is missing, so this is not the folder of a run")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path}: not JSON: {error}") from error
+    if not isinstance(manifest, dict) or "axes" not in manifest:
+        raise UsageError(f"{path}: it names no axes, so the tables cannot be read")
+    axes = tuple(manifest["axes"])
+    return Run(folder, manifest, axes, {name: read_table(folder, name, axes) for name in TABLES})
+
+
+def read_table(folder: Path, name: str, axes: Sequence[str]) -> pd.DataFrame:
+    """Read one table (`name.csv`, `.csv.gz` or `.csv.xz`); `inf` and `nan` are numbers, an empty field is absent.
+
+    Raises:
+        UsageError: the file or a column is missing, or a field is not of the column's type.
+    """
+    table = TABLES[name]
+    path = next((folder / f"{table.file}{end}" for end in _ENDINGS if (folder / f"{table.file}{end}").is_file()), None)
+    if path is None:
+        raise UsageError(f"{folder}: {table.file} is missing; expected it, or it compressed as .gz or .xz")
+    types = {column.name: _DTYPES[column.dtype] for column in table.columns}
+    if name != "claims":
+        types = {"cell": "object", **dict.fromkeys(axes, "object"), "seed": "Int64", **types}
+    absent = {column: [] if kind == "object" else ["", "nan", "NaN"] for column, kind in types.items()}
+    header = pd.read_csv(path, nrows=0).columns
+    missing = [column for column in types if column not in header]
+    if missing:
+        raise UsageError(f"{path}: column {missing[0]!r} is missing; the columns are {', '.join(types)}")
+    try:
+        frame = pd.read_csv(path, dtype=types, na_values=absent, keep_default_na=False, usecols=list(types))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+    if name != "claims":
+        for axis in axes:
+            frame[axis] = _plain(frame[axis])
+    return frame[list(types)]
+
+
+def _plain(values: pd.Series) -> pd.Series:
+    """An axis as whole numbers if all of it is, else as numbers if all of it is, else as it stands."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.isna().any():
+        return values
+    return numbers
