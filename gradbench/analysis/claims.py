@@ -1,8 +1,8 @@
 """Decide a case's claims from a run's tables: held, not held or not measured, each with its number.
 
-A claim's number is one value for each seed, combined (minus, divided by) with another of the same seed; the median over
-seeds is held against the test. A seed that has no number (its cell failed) is never filled in: the claim is decided only
-if no value of the absent seeds could turn it.
+A claim's number is one value for each seed, combined (minus, divided by) with another of the same seed; the median
+over seeds is held against the test. A seed that has no number (its cell failed) is never filled in: the claim is
+decided only if no value of the absent seeds could turn it.
 """
 
 from __future__ import annotations
@@ -153,6 +153,7 @@ def _seeds(tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[s
         return pd.Index([])
     known = {key: wanted for key, wanted in quantity.where.items() if key in ("seed", "strategy", *axes)}
     try:
-        return pd.Index(select(frame, known, "cells")["seed"].unique())
+        seeds: pd.Index = pd.Index(select(frame, known, "cells")["seed"].unique())
     except NothingMatchesError:
         return pd.Index([])
+    return seeds

@@ -35,7 +35,7 @@ def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     picks = np.random.default_rng(0).integers(array.size, size=(_RESAMPLES, array.size))
     with np.errstate(invalid="ignore"):
         medians = np.sort(np.median(array[picks], axis=1))
-    tail = int(round((1 - level) / 2 * _RESAMPLES))
+    tail = round((1 - level) / 2 * _RESAMPLES)
     return float(medians[tail]), float(medians[_RESAMPLES - 1 - tail])
 
 

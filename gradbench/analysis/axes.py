@@ -1,0 +1,50 @@
+"""Which axis of a matrix the charts and the verdict run along, which split the panels, and at what the rest is held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+__all__ = ["Axes", "read_axes"]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The roles of a matrix's axes.
+
+    Attributes:
+        along: the numeric axis to run along: `depth` if the matrix has it, else the one with most values; "" if none.
+        groups: the axes of names, for example `model`: one panel each.
+        others: the other numeric axes, for example `negative_slope`.
+        reference: for each of `others` the value at which most was measured.
+    """
+
+    along: str
+    groups: tuple[str, ...]
+    others: tuple[str, ...]
+    reference: dict[str, Any]
+
+    def at_reference(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `frame` at the reference values of the other axes."""
+        for name, value in self.reference.items():
+            frame = frame[frame[name] == value]
+        return frame
+
+
+def read_axes(cells: pd.DataFrame, axes: Sequence[str]) -> Axes:
+    """Assign the roles from the cells that were planned."""
+    varying = [name for name in axes if cells[name].nunique() > 1]
+    numeric = [name for name in axes if pd.api.types.is_numeric_dtype(cells[name])]
+    candidates = [name for name in numeric if name in varying] or numeric
+    along = "depth" if "depth" in candidates else max(candidates, key=lambda name: cells[name].nunique(), default="")
+    others = tuple(name for name in numeric if name != along)
+    groups = tuple(name for name in axes if name not in numeric)
+    reference: dict[str, Any] = {}
+    if others and not cells.empty:
+        sizes = cells.groupby(list(others), sort=False)["strategy"].agg(["nunique", "size"])
+        best = sizes.sort_values(["nunique", "size"], ascending=False, kind="stable").index[0]
+        reference = dict(zip(others, best if isinstance(best, tuple) else (best,), strict=True))
+    return Axes(along, groups, others, reference)

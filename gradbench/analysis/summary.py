@@ -1,0 +1,62 @@
+"""A run in one record: the verdict, the claims, the settings, what failed. Every output is a reader of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gradbench.analysis.axes import Axes, read_axes
+from gradbench.analysis.settings import by_setting, failures
+from gradbench.analysis.tables import Run, read_run
+from gradbench.analysis.verdict import verdict_sentence
+
+__all__ = ["Summary", "summarise", "summarise_run"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run says.
+
+    Attributes:
+        sentence: the verdict in one or two sentences.
+        claims: rows of `results.CLAIMS`.
+        counts: rows of `cells` (a cell and a strategy) by status.
+        by_setting: a row a setting, see `gradbench.analysis.settings.by_setting`.
+        failures: a row for everything that is not ok, with its reason.
+        axes: the roles of the matrix's axes.
+    """
+
+    sentence: str
+    claims: tuple[dict[str, Any], ...]
+    counts: dict[str, int]
+    by_setting: pd.DataFrame
+    failures: pd.DataFrame
+    axes: Axes
+
+
+def summarise(run_folder: Path) -> Summary:
+    """Read the run in `run_folder` and summarise it.
+
+    Raises:
+        UsageError: the folder, a file or a column is missing.
+    """
+    return summarise_run(read_run(run_folder))
+
+
+def summarise_run(run: Run) -> Summary:
+    """Summarise a run that was read before."""
+    cells = run.tables["cells"]
+    axes = read_axes(cells, run.axes)
+    settings = by_setting(cells, run.axes)
+    claims = run.tables["claims"].to_dict("records")
+    return Summary(
+        sentence=verdict_sentence(settings, axes) if len(settings) else "No cell has finished, so there is no verdict.",
+        claims=tuple({str(key): value for key, value in row.items()} for row in claims),
+        counts={str(status): int(count) for status, count in cells["status"].value_counts().items()},
+        by_setting=settings,
+        failures=failures(cells, run.axes),
+        axes=axes,
+    )
