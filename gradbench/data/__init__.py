@@ -1,6 +1,23 @@
-"""The data sets that cases train on, and one table of their names."""
+"""The data sets that cases train on, one table of their names, and what can be asked of them without torch.
 
+A data set is one module with `load(settings, device, seed) -> Dataset` and two functions that must not import torch
+unless they download: `identity(settings) -> str`, what identifies its bytes to a store of results, and
+`prepare(settings)`, which checks the settings and sees to it that `load` will find its files.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from gradbench.errors import UsageError
 from gradbench.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from gradbench.case.schema import Data
+
+__all__ = ["DATASETS", "identity", "prepare"]
 
 DATASETS = Registry(
     "data set",
@@ -12,3 +29,29 @@ DATASETS = Registry(
         "synthetic": Entry("gradbench.data.synthetic:load", "random images with a learnable label, any size"),
     },
 )
+
+
+def identity(settings: Data) -> str:
+    """Return what identifies the bytes of the data set, for the key of a stored result.
+
+    Raises:
+        UsageError: the name is unknown, or the settings do not fit the data set.
+    """
+    return str(_module(settings).identity(settings))
+
+
+def prepare(settings: Data) -> None:
+    """Check the settings and fetch what `load` needs; called once, before cells start in processes of their own.
+
+    Raises:
+        UsageError: the name is unknown, or the settings do not fit the data set.
+        EnvironmentError: the data set cannot be had on this machine.
+    """
+    _module(settings).prepare(settings)
+
+
+def _module(settings: Data) -> ModuleType:
+    problem = DATASETS.check(settings.name)
+    if problem:
+        raise UsageError(f"data.name: {problem}")
+    return importlib.import_module(DATASETS[settings.name].target.partition(":")[0])
