@@ -76,6 +76,7 @@ class Measure(Section):
     """What is measured, on the trajectory of stored training, at the steps `at`."""
 
     strategies: tuple[str, ...] = ("reconstruct",)
+    parameters: Literal["weights", "all"] = "weights"
     at: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     sgd_batches: Annotated[int, Field(ge=2)] = 16
     truth_batches: Annotated[int, Field(ge=0)] = 2

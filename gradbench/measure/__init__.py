@@ -1,0 +1,1 @@
+"""What is measured of a cell: gradients, the noise of SGD, activations, memory, time, and training itself."""

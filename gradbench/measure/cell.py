@@ -1,0 +1,271 @@
+"""One cell from its settings to the rows of its tables."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from gradbench.case.expand import Cell
+from gradbench.case.schema import Settings
+from gradbench.data import DATASETS
+from gradbench.data.batches import Batches
+from gradbench.data.dataset import Dataset
+from gradbench.measure.activations import decibel, measure_activations
+from gradbench.measure.cost import measure_cost
+from gradbench.measure.gradients import GradientErrors, measure_gradients
+from gradbench.measure.precision import use_plain_float32
+from gradbench.measure.state import changed_buffers
+from gradbench.measure.training import train
+from gradbench.measure.verdict import verdict, worst
+from gradbench.models.build import build
+from gradbench.strategies import STRATEGIES
+from gradbench.strategies.base import Strategy
+
+__all__ = ["Gate", "run_cell"]
+
+Row = dict[str, Any]
+REFERENCE = "stored"
+
+
+class Gate(Protocol):
+    """Who may use the device: many cells at once, or one alone while it measures time."""
+
+    def shared(self) -> AbstractContextManager[None]: ...
+
+    def exclusive(self) -> AbstractContextManager[None]: ...
+
+
+@dataclass
+class _Cell:
+    """A cell while it runs: its parts, and the rows found so far."""
+
+    settings: Settings
+    seed: int
+    device: torch.device
+    dataset: Dataset
+    batches: Batches
+    strategies: dict[str, Strategy]
+    excluded: dict[str, str]
+    rows: dict[str, list[Row]] = field(default_factory=lambda: {"gradients": [], "activations": [], "training": []})
+    summary: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Strategy:
+        return self.strategies[REFERENCE]
+
+    def model(self) -> nn.Module:
+        """Return the network at its initialisation, the same every time."""
+        torch.manual_seed(self.seed)
+        return build(self.settings.model, self.dataset.classes, self.settings.data.image_size).to(self.device)
+
+
+def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) -> dict[str, list[Row]]:
+    """Run one cell and return the rows of `cells`, `gradients`, `activations` and `training`.
+
+    The rows lack the columns `cell`, the axes and `seed`, which are the same for all of them.
+
+    Args:
+        cell: what to run.
+        device: "cpu", "cuda" or "cuda:N".
+        gate: holds the other cells off while time and memory are measured.
+        say: is told what is being done.
+
+    Raises:
+        GradbenchError: the data set or the model cannot be made.
+    """
+    use_plain_float32()
+    started = time.perf_counter()
+    with gate.shared():
+        say("loading")
+        work = _prepare(cell, torch.device(device))
+    if cell.settings.measure.cost:
+        with gate.exclusive():
+            say("time and memory")
+            _measure_cost(work)
+    _measure_training(work, gate, say)
+    wall = time.perf_counter() - started
+    for row in work.summary.values():
+        row["wall_seconds"] = wall
+    return {"cells": [_finish(work, name) for name in work.summary], **work.rows}
+
+
+def _prepare(cell: Cell, device: torch.device) -> _Cell:
+    settings = cell.settings
+    dataset = DATASETS[settings.data.name].load()(settings.data, device, cell.seed)
+    names = dict.fromkeys((REFERENCE, *settings.measure.strategies))
+    work = _Cell(
+        settings=settings,
+        seed=cell.seed,
+        device=device,
+        dataset=dataset,
+        batches=Batches(dataset, settings.data, cell.seed),
+        strategies={name: STRATEGIES.create(name) for name in names},
+        excluded={},
+    )
+    model = work.model()
+    for name, strategy in list(work.strategies.items()):
+        reason = strategy.applies_to(model)
+        work.summary[name] = {"strategy": name, "status": "excluded" if reason else "ok", "reason": reason or ""}
+        if reason:
+            del work.strategies[name]
+    return work
+
+
+def _measure_cost(work: _Cell) -> None:
+    batch = work.batches.batch(0)
+    pixels = batch[0].shape[0] * batch[0].shape[2] * batch[0].shape[3]
+    costs = measure_cost(work.model(), list(work.strategies.values()), batch, work.settings.measure.cost_repeats)
+    for name, cost in costs.items():
+        work.summary[name].update(
+            step_seconds=cost.step_seconds,
+            time_ratio=cost.step_seconds / costs[REFERENCE].step_seconds,
+            peak_bytes=cost.memory.peak,
+            saved_bytes=cost.memory.saved,
+            left_bytes=cost.memory.left,
+            bytes_per_pixel=cost.memory.peak / pixels,
+        )
+
+
+def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
+    """Train with stored activations and measure along the way; then train with every other strategy that is asked for."""
+    settings = work.settings
+    wanted = settings.train.strategies
+    trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [REFERENCE, *wanted]
+    model = work.model()
+
+    def measure(step: int) -> None:
+        if step in settings.measure.at:
+            say(f"gradients at step {step}")
+            _measure_step(work, model, step)
+
+    with gate.shared():
+        say("training with stored activations")
+        _train(work, work.reference, model, REFERENCE in trained, measure)
+    for name in trained:
+        if name != REFERENCE and name in work.strategies:
+            with gate.shared():
+                say(f"training with {name}")
+                _train(work, work.strategies[name], work.model(), True, lambda step: None)
+
+
+def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: Callable[[int], None]) -> None:
+    """Train with one strategy and keep its learning curve. Out of memory is a result, of this strategy alone."""
+    settings = work.settings
+    summary = work.summary[strategy.name]
+    steps = settings.train.steps if curve else max(settings.measure.at, default=0)
+    try:
+        points = train(model, strategy, work.batches, settings.train, steps=steps, curve=curve, at=at)
+    except torch.OutOfMemoryError as error:
+        if strategy is work.reference:
+            raise
+        summary.update(status="oom", reason=f"training: {str(error).splitlines()[0]}")
+        return
+    work.rows["training"] += [{"strategy": strategy.name, **asdict(point)} for point in points]
+    if not points:
+        return
+    last = points[-1]
+    if last.diverged:
+        summary.update(status="diverged", reason=f"the loss was not finite by step {last.step}")
+    else:
+        summary.update(accuracy=last.accuracy, loss=last.loss)
+
+
+def _measure_step(work: _Cell, model: nn.Module, step: int) -> None:
+    """Measure gradients, buffers and activations of every strategy at the model's present weights."""
+    was_training = model.training
+    model.train()
+    measure = work.settings.measure
+    batches = work.batches.fresh(measure.sgd_batches)
+    strategies = list(work.strategies.values())
+    layer = _layer_positions(model)
+    kinds = _kinds(model)
+    found = measure_gradients(model, work.reference, strategies, batches, measure.truth_batches)
+    for strategy in strategies:
+        errors = found[strategy.name]
+        work.rows["gradients"] += [
+            _gradient_row(strategy.name, step, layer[e.parameter], kinds[e.parameter], e)
+            for e in errors
+            if measure.parameters == "all" or kinds[e.parameter] == "weight"
+        ]
+        summary = work.summary[strategy.name]
+        missing = sum(e.missing for e in errors)
+        summary["missing_gradients"] = max(summary.get("missing_gradients", 0), missing)
+        changed = changed_buffers(model, work.reference, strategy, batches[0])
+        summary["changed_buffers"] = max(summary.get("changed_buffers", 0), len(changed))
+        if strategy.rebuilds and measure.activations:
+            work.rows["activations"] += [
+                {"strategy": strategy.name, "step": step, "snr_db": decibel(rebuilt.snr), **asdict(rebuilt)}
+                for rebuilt in measure_activations(model, work.reference, strategy, batches[0])
+            ]
+    model.train(was_training)
+
+
+def _gradient_row(strategy: str, step: int, layer: int, kind: str, errors: GradientErrors) -> Row:
+    row = asdict(errors)
+    for unwanted in ("identical", "finite", "missing"):
+        del row[unwanted]
+    return {
+        "strategy": strategy,
+        "step": step,
+        "layer": layer,
+        "kind": kind,
+        "verdict": verdict(errors),
+        "snr_db": decibel(1 / errors.rel_error**2) if errors.rel_error else math.inf,
+        **row,
+    }
+
+
+def _layer_positions(model: nn.Module) -> dict[str, int]:
+    """Return for each parameter the position of its layer in the model's order, 0 next to the image."""
+    owners: dict[str, int] = {}
+    for name, _ in model.named_parameters():
+        owners.setdefault(name.rpartition(".")[0], len(owners))
+    return {name: owners[name.rpartition(".")[0]] for name, _ in model.named_parameters()}
+
+
+def _kinds(model: nn.Module) -> dict[str, str]:
+    """Return for each parameter whether it is a weight (two axes or more), a bias, or a norm's."""
+    kinds = {}
+    for name, parameter in model.named_parameters():
+        owner = model.get_submodule(name.rpartition(".")[0])
+        plain = isinstance(owner, nn.Conv2d | nn.Linear)
+        kinds[name] = "weight" if parameter.dim() > 1 else "bias" if plain else "norm"
+    return kinds
+
+
+def _finish(work: _Cell, name: str) -> Row:
+    """Complete the summary of one strategy from its rows: the verdict is the worst over weight tensors and steps."""
+    summary = work.summary[name]
+    rows = [row for row in work.rows["gradients"] if row["strategy"] == name and row["kind"] == "weight"]
+    if rows:
+        decisive = worst(row["verdict"] for row in rows)
+        guilty = max((row for row in rows if row["verdict"] == decisive), key=_badness)
+        summary.update(
+            verdict=decisive,
+            worst_parameter=guilty["parameter"],
+            worst_step=guilty["step"],
+            worst_noise_ratio=guilty["noise_ratio"],
+            rel_error=float(np.median([row["rel_error"] for row in rows])),
+            noise_ratio=float(np.median([row["noise_ratio"] for row in rows])),
+        )
+    if summary.get("missing_gradients"):
+        summary["verdict"] = "broken"
+    snrs = [r["snr_db"] for r in work.rows["activations"] if r["strategy"] == name and r["block"] >= 0]
+    if snrs:
+        summary["min_snr_db"] = min(snrs)
+    return summary
+
+
+def _badness(row: Row) -> float:
+    ratio: float = row["noise_ratio"]
+    return math.inf if math.isnan(ratio) else ratio
+
+

@@ -1,0 +1,60 @@
+"""What a strategy costs: memory of a step, and its time as a ratio to stored training, measured in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gradbench.measure.gradients import Batch, preserved
+from gradbench.measure.memory import StepMemory, step_memory
+from gradbench.strategies.base import Strategy
+
+__all__ = ["Cost", "measure_cost"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Memory of one step in bytes, and the median time of one forward and backward pass in seconds."""
+
+    memory: StepMemory
+    step_seconds: float
+
+
+def measure_cost(model: nn.Module, strategies: Sequence[Strategy], batch: Batch, repeats: int) -> Mapping[str, Cost]:
+    """Measure every strategy's step on the same batch: memory once, time in turn (A B A B), after a warm-up.
+
+    Args:
+        model: in training mode; left as it was.
+        strategies: names must differ.
+        batch: images and labels on the model's device.
+        repeats: timed steps of each strategy; the median counts.
+    """
+    x, y = batch
+    memory: dict[str, StepMemory] = {}
+    seconds: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
+    with preserved(model):
+        for strategy in strategies:
+            with strategy.applied_to(model):
+                F.cross_entropy(model(x), y).backward()
+                memory[strategy.name] = step_memory(model, lambda: F.cross_entropy(model(x), y))
+        for _ in range(repeats):
+            for strategy in strategies:
+                model.zero_grad(set_to_none=True)
+                with strategy.applied_to(model):
+                    started = _now(x.device)
+                    F.cross_entropy(model(x), y).backward()
+                    seconds[strategy.name].append(_now(x.device) - started)
+    return {name: Cost(memory[name], statistics.median(times)) for name, times in seconds.items()}
+
+
+def _now(device: torch.device) -> float:
+    """Return a clock in seconds, after everything that was sent to the device has run."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

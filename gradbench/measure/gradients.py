@@ -1,0 +1,255 @@
+"""How far a strategy's weight gradients are from the stored ones, and from float64, parameter by parameter.
+
+Notation, at the same weights and minibatch b: g_b the stored gradient of a parameter tensor, h_b the strategy's,
+t_b the stored gradient in float64, e_b = h_b - g_b. All sums are accumulated in float64, and gradients stream: memory
+grows with the number of parameters, not of minibatches.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gradbench.invertible import storing
+from gradbench.measure.noise import noise_ratio_interval
+from gradbench.strategies.base import Strategy
+
+__all__ = ["FlatGradients", "GradientErrors", "gradients_of", "measure_gradients", "preserved"]
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class GradientErrors:
+    """What was found for one parameter tensor and one strategy; the definitions are those of `results.GRADIENTS`.
+
+    Attributes:
+        identical: whether every minibatch's gradient equals the stored one bit for bit.
+        finite: whether every entry of every gradient is finite.
+        missing: whether the strategy gave no gradient where stored training gives one.
+        rel_error_truth: NaN when no float64 gradient was taken, as is excess.
+    """
+
+    parameter: str
+    identical: bool
+    finite: bool
+    missing: bool
+    grad_norm: float
+    rel_error: float
+    cosine: float
+    norm_ratio: float
+    sign_agreement: float
+    rel_error_truth: float
+    excess: float
+    sgd_variance: float
+    noise_ratio: float
+    noise_low: float
+    noise_high: float
+    bias_ratio: float
+
+
+class FlatGradients:
+    """All gradients of a model as one float64 vector, and sums over the segment of each parameter.
+
+    Args:
+        model: the parameters that require a gradient, in the model's order, make the segments.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.names = [name for name, _ in named]
+        self.sizes = [p.numel() for _, p in named]
+        device = named[0][1].device
+        self.lengths = torch.tensor(self.sizes, device=device)
+        self.index_of = {name: i for i, name in enumerate(self.names)}
+
+    def take(self, model: nn.Module) -> tuple[Tensor, list[int]]:
+        """Return the model's gradients (P,) and the positions of the parameters that have none (zeros there)."""
+        parts, missing = [], []
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            if parameter.grad is None:
+                missing.append(self.index_of[name])
+                parts.append(torch.zeros(parameter.numel(), dtype=parameter.dtype, device=parameter.device))
+            else:
+                parts.append(parameter.grad.reshape(-1))
+        return torch.cat(parts).double(), missing
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Return the sum of values (P,) over each parameter: (parameters,)."""
+        return torch.segment_reduce(values, "sum", lengths=self.lengths, unsafe=True)
+
+
+@contextmanager
+def preserved(model: nn.Module) -> Iterator[None]:
+    """Leave the buffers, the gradients and the random streams of torch as they were before."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    device = next(model.parameters()).device
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            for buffer, value in buffers:
+                buffer.copy_(value)
+            for parameter, gradient in gradients:
+                parameter.grad = gradient
+
+
+def gradients_of(model: nn.Module, strategy: Strategy, batch: Batch) -> None:
+    """Leave in `model.grad` the gradients of the mean cross-entropy of one batch, under `strategy`."""
+    x, y = batch
+    model.zero_grad(set_to_none=True)
+    with strategy.applied_to(model):
+        F.cross_entropy(model(x), y).backward()
+
+
+@dataclass
+class _Tally:
+    """Running sums of one strategy: per minibatch a row (parameters,) of each, and the mean error vector."""
+
+    rows: dict[str, list[Tensor]]
+    error: Tensor
+    missing: set[int]
+
+    @classmethod
+    def empty(cls, like: Tensor) -> _Tally:
+        return cls({}, torch.zeros_like(like), set())
+
+    def add(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            self.rows.setdefault(name, []).append(value)
+
+    def table(self, name: str) -> Tensor:
+        """Return (minibatches, parameters) on the CPU."""
+        return torch.stack(self.rows[name]).cpu()
+
+
+def measure_gradients(
+    model: nn.Module,
+    reference: Strategy,
+    strategies: Sequence[Strategy],
+    batches: Sequence[Batch],
+    truth_batches: int,
+) -> dict[str, list[GradientErrors]]:
+    """Compare the gradients of each strategy with the stored ones on the same minibatches, at the model's weights.
+
+    The stored gradients are computed twice: once for their mean, once beside each strategy's, so that nothing of the
+    size of the model is kept per minibatch.
+
+    Args:
+        model: in training mode; its buffers, gradients and random streams are left as they were.
+        reference: the stored strategy.
+        strategies: those to compare; the reference itself may be among them, which measures the device's own noise.
+        batches: M >= 2 minibatches, drawn without replacement.
+        truth_batches: how many of them are also run in float64.
+
+    Returns:
+        For each strategy's name, one record a parameter that requires a gradient, in the model's order.
+    """
+    flat = FlatGradients(model)
+    mean = _mean_gradient(model, reference, batches, flat)
+    truths = _truths(model, reference, batches[:truth_batches], flat)
+    tallies = {strategy.name: _Tally.empty(mean) for strategy in strategies}
+    deviation: list[Tensor] = []
+    for b, batch in enumerate(batches):
+        with preserved(model):
+            gradients_of(model, reference, batch)
+            g, absent = flat.take(model)
+        g2 = flat.sums(g * g)
+        deviation.append(flat.sums((g - mean) ** 2))
+        for strategy in strategies:
+            tally = tallies[strategy.name]
+            with preserved(model):
+                gradients_of(model, strategy, batch)
+                h, missing = flat.take(model)
+            tally.missing.update(set(missing) - set(absent))
+            e = h - g
+            tally.error += (e - tally.error) / (b + 1)
+            tally.add(
+                g2=g2,
+                h2=flat.sums(h * h),
+                gh=flat.sums(g * h),
+                e2=flat.sums(e * e),
+                differing=flat.sums((h != g).double()),
+                same_sign=flat.sums((torch.sign(h) == torch.sign(g)).double()),
+            )
+            if b < len(truths):
+                t = truths[b]
+                tally.add(t2=flat.sums(t * t), ht2=flat.sums((h - t) ** 2), gt2=flat.sums((g - t) ** 2))
+    spread = torch.stack(deviation).cpu()
+    return {name: _errors(flat, tally, spread) for name, tally in tallies.items()}
+
+
+def _mean_gradient(model: nn.Module, reference: Strategy, batches: Sequence[Batch], flat: FlatGradients) -> Tensor:
+    mean = torch.zeros(sum(flat.sizes), dtype=torch.float64, device=flat.lengths.device)
+    for b, batch in enumerate(batches):
+        with preserved(model):
+            gradients_of(model, reference, batch)
+            g, _ = flat.take(model)
+        mean += (g - mean) / (b + 1)
+    return mean
+
+
+def _truths(model: nn.Module, reference: Strategy, batches: Sequence[Batch], flat: FlatGradients) -> list[Tensor]:
+    """Return the stored gradients of the same weights and buffers in float64."""
+    if not batches:
+        return []
+    exact = copy.deepcopy(model).double()
+    truths = []
+    for x, y in batches:
+        with preserved(exact), storing(exact):
+            gradients_of(exact, reference, (x.double(), y))
+            truths.append(flat.take(exact)[0])
+    return truths
+
+
+def _errors(flat: FlatGradients, tally: _Tally, spread: Tensor) -> list[GradientErrors]:
+    """Reduce one strategy's rows (M, parameters) over the minibatches."""
+    count = len(spread)
+    g2, h2, gh, e2 = (tally.table(name) for name in ("g2", "h2", "gh", "e2"))
+    sizes = torch.tensor(flat.sizes, dtype=torch.float64)
+    s2 = spread.sum(0) / (count - 1)
+    mean_e2 = e2.mean(0)
+    error_of_mean = flat.sums(tally.error**2).cpu()
+    s2_error = (mean_e2 - error_of_mean) * count / (count - 1)
+    columns = {
+        "grad_norm": g2.mean(0).sqrt(),
+        "rel_error": (e2.sum(0) / g2.sum(0)).sqrt(),
+        "cosine": (gh / (g2 * h2).sqrt()).mean(0),
+        "norm_ratio": (h2 / g2).sqrt().mean(0),
+        "sign_agreement": tally.table("same_sign").mean(0) / sizes,
+        "sgd_variance": s2,
+        "noise_ratio": mean_e2 / s2,
+        "bias_ratio": (error_of_mean - s2_error / count) / (s2 / count),
+    }
+    if "t2" in tally.rows:
+        t2, ht2, gt2 = (tally.table(name) for name in ("t2", "ht2", "gt2"))
+        columns["rel_error_truth"] = (ht2 / t2).sqrt().median(0).values
+        # Equal gradients are exactly as good as plain autograd, also where that is exact itself.
+        columns["excess"] = torch.where(ht2 == gt2, torch.ones_like(ht2), (ht2 / gt2).sqrt()).median(0).values
+    else:
+        columns["rel_error_truth"] = columns["excess"] = torch.full_like(s2, torch.nan)
+    low, high = noise_ratio_interval(e2.numpy(), spread.numpy())
+    identical = tally.table("differing").sum(0) == 0
+    finite = torch.isfinite(h2).all(0)
+    return [
+        GradientErrors(
+            parameter=name,
+            identical=bool(identical[i]),
+            finite=bool(finite[i]),
+            missing=i in tally.missing,
+            noise_low=float(low[i]),
+            noise_high=float(high[i]),
+            **{column: float(values[i]) for column, values in columns.items()},
+        )
+        for i, name in enumerate(flat.names)
+    ]
