@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 __all__ = ["Axes", "read_axes"]
@@ -46,5 +47,6 @@ def read_axes(cells: pd.DataFrame, axes: Sequence[str]) -> Axes:
     if others and not cells.empty:
         sizes = cells.groupby(list(others), sort=False)["strategy"].agg(["nunique", "size"])
         best = sizes.sort_values(["nunique", "size"], ascending=False, kind="stable").index[0]
-        reference = dict(zip(others, best if isinstance(best, tuple) else (best,), strict=True))
+        values = best if isinstance(best, tuple) else (best,)
+        reference = {name: np.asarray(value).item() for name, value in zip(others, values, strict=True)}
     return Axes(along, groups, others, reference)

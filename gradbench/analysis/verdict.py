@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -17,72 +17,102 @@ _PHRASES = {
     "": "not measured",
     "undefined": "all zero",
     "exact": "exact",
-    "rounding": "right to float32 rounding",
-    "below-noise": "below the noise of SGD",
+    "rounding": "right to rounding",
+    "below-noise": "below SGD noise",
     "unresolved": "too close to a limit to call",
-    "comparable": "comparable to the noise of SGD",
+    "comparable": "comparable to SGD noise",
     "harmful": "harmful",
     "broken": "broken",
 }
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """Neighbouring values of the axis with one verdict; right verdicts in a row are one stretch, named by the worst."""
+
+    verdict: str
+    first: float
+    last: float
+
+
 def verdict_sentence(settings: pd.DataFrame, axes: Axes) -> str:
-    """Say for each strategy (and each value of the axes of names) where its gradients are right.
+    """Say for each strategy, and each value of the axes of names, where its gradients are right.
 
     Args:
         settings: `by_setting`'s rows.
         axes: the roles of the axes; the sentence speaks of the reference values of the other numeric axes.
     """
     rows = axes.at_reference(settings)
-    strategies = [strategy for strategy in rows["strategy"].unique() if strategy != "stored"]
-    split, alike = [], []
-    for strategy in strategies:
-        mine = rows[rows["strategy"] == strategy]
-        groups = mine.groupby(list(axes.groups), sort=False) if axes.groups else [((), mine)]
-        said = {" ".join(str(part) for part in name): _course(group, axes.along) for name, group in groups}
-        if len(set(said.values())) == 1:
-            alike.append(f"with {strategy} they are {next(iter(said.values()))}")
-        else:
-            parts = ", ".join(f"on {name} {course}" for name, course in said.items())
-            split.append(f"with {strategy} the gradients are {parts}")
-    if not split and not alike:
+    rows = rows[rows["strategy"] != "stored"]
+    if rows.empty:
         return "Nothing but stored training was measured, so there is no verdict."
-    if not split:
-        alike[0] = alike[0].replace(" they are ", " the gradients are ", 1)
-    sentences = [*split, *(["; ".join(alike)] if alike else [])]
+    name = axes.along.replace("_", " ")
+    split, uniform, uneven = [], [], []
+    for strategy, mine in rows.groupby("strategy", sort=False):
+        groups = mine.groupby(list(axes.groups), sort=False) if axes.groups else [(("",), mine)]
+        courses = {" ".join(map(str, key)): _stretches(group, axes.along) for key, group in groups}
+        distinct = set(courses.values())
+        if len(distinct) > 1:
+            split.append(f"with {strategy}, {_compare(courses, name)}")
+        elif len(course := distinct.pop()) == 1:
+            uniform.append(f"{strategy} is {_PHRASES[course[0].verdict]}")
+        else:
+            uneven.append(f"with {strategy} the gradients are {_course(course, name)}")
+    everywhere = [f"{_extent(rows, axes.along, name)}{_listed(uniform)}"] if uniform else []
+    sentences = [*split, *uneven, *everywhere]
     if axes.reference:
-        at = " and ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in axes.reference.items())
-        sentences[0] = f"at {at}, {sentences[0]}"
+        held = _listed([f"{key.replace('_', ' ')} {value:g}" for key, value in axes.reference.items()])
+        sentences[0] = f"at {held}, {sentences[0]}"
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
 
 
-def _course(group: pd.DataFrame, along: str) -> str:
-    """The verdicts along the axis in words: "exact at every depth up to 28", "..., harmful from depth 8 on"."""
-    if not along:
-        return _PHRASES[group["verdict"].iloc[0]]
-    group = group.sort_values(along)
-    name = along.replace("_", " ")
-    stretches = []
-    for right, part in groupby(zip(group[along], group["verdict"], strict=True), key=lambda row: row[1] in RIGHT):
-        points = list(part)
-        if right:  # several right verdicts in a row are one stretch, named by its worst
-            worst = max((verdict for _, verdict in points), key=RIGHT.index)
-            stretches.append((worst, [value for value, _ in points]))
+def _stretches(group: pd.DataFrame, along: str) -> tuple[_Stretch, ...]:
+    group = group.sort_values(along) if along else group
+    values = group[along] if along else range(len(group))
+    stretches: list[_Stretch] = []
+    for value, verdict in zip(values, group["verdict"], strict=True):
+        before = stretches[-1] if stretches else None
+        if before and (before.verdict == verdict or {before.verdict, verdict} <= set(RIGHT)):
+            worst = verdict if before.verdict == verdict else max(before.verdict, verdict, key=RIGHT.index)
+            stretches[-1] = _Stretch(worst, before.first, value)
         else:
-            for verdict, same in groupby(points, key=lambda row: row[1]):
-                stretches.append((verdict, [value for value, _ in same]))
-    if len(stretches) == 1:
-        verdict, values = stretches[0]
-        if len(values) == 1:
-            return f"{_PHRASES[verdict]} at {name} {values[0]:g}"
-        return f"{_PHRASES[verdict]} at every {name} from {values[0]:g} to {values[-1]:g}"
+            stretches.append(_Stretch(verdict, value, value))
+    return tuple(stretches)
+
+
+def _compare(courses: dict[str, tuple[_Stretch, ...]], name: str) -> str:
+    """The groups that keep their gradients right first, then the others."""
+    keep = {group: course for group, course in courses.items() if len(course) == 1 and course[0].verdict in RIGHT}
+    said = [f"{group} keeps its gradients {_course(course, name)}" for group, course in keep.items()]
+    lose = {group: course for group, course in courses.items() if group not in keep}
+    said += [f"the gradients of {group} are {_course(course, name)}" for group, course in lose.items()]
+    return "; ".join(said)
+
+
+def _course(course: tuple[_Stretch, ...], name: str) -> str:
+    """The verdicts along the axis in words: "below SGD noise up to depth 7 and harmful from depth 10 on"."""
     words = []
-    for place, (verdict, values) in enumerate(stretches):
-        if place == len(stretches) - 1:
-            where = f"from {name} {values[0]:g} on"
+    for place, stretch in enumerate(course):
+        if not name:
+            where = ""
+        elif len(course) == 1:
+            where = f" at every {name} up to {stretch.last:g}" if stretch.last != stretch.first else ""
         elif place == 0:
-            where = f"up to {name} {values[-1]:g}" if len(values) > 1 else f"at {name} {values[0]:g}"
+            where = f" up to {name} {stretch.last:g}"
+        elif place == len(course) - 1:
+            where = f" from {name} {stretch.first:g} on"
         else:
-            where = f"from {values[0]:g} to {values[-1]:g}" if len(values) > 1 else f"at {values[0]:g}"
-        words.append(f"{_PHRASES[verdict]} {where}")
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+            where = f" from {name} {stretch.first:g} to {stretch.last:g}"
+            where = where if stretch.last != stretch.first else f" at {name} {stretch.first:g}"
+        words.append(f"{_PHRASES[stretch.verdict]}{where}")
+    return _listed(words)
+
+
+def _extent(rows: pd.DataFrame, along: str, name: str) -> str:
+    if not along or rows[along].nunique() < 2:
+        return ""
+    return f"at every {name} up to {rows[along].max():g}, "
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
