@@ -1,0 +1,79 @@
+"""The cells that a case stands for: every point of its matrix with every seed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradbench.case.keys import flatten, nest, setting_of
+from gradbench.case.schema import Case, Override, Scalar, Settings
+
+__all__ = ["Cell", "applies", "expand", "points"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a case's matrix with one seed.
+
+    Attributes:
+        id: 12 hexadecimal digits, a hash of `settings` and `seed`.
+        case: the case's name.
+        point: the axes' values, in the matrix's order.
+        seed: 0, 1, ...
+        settings: everything else that decides the cell's numbers, overrides applied.
+    """
+
+    id: str
+    case: str
+    point: dict[str, Scalar] = field(hash=False)
+    seed: int
+    settings: Settings
+
+
+def points(matrix: Mapping[str, Sequence[Scalar]]) -> Iterator[dict[str, Scalar]]:
+    """Yield every combination of the axes' values, the last axis running fastest; without axes, the one empty point."""
+    for values in itertools.product(*matrix.values()):
+        yield dict(zip(matrix, values, strict=True))
+
+
+def applies(override: Override, point: Mapping[str, Scalar], seed: int) -> bool:
+    """Return whether every entry of the override's `when` matches this point and seed."""
+    known = {**point, "seed": seed}
+    return all(
+        axis in known and known[axis] in (wanted if isinstance(wanted, list) else [wanted])
+        for axis, wanted in override.when.items()
+    )
+
+
+def expand(case: Case, name: str) -> tuple[Cell, ...]:
+    """Return the cells of a resolved case called `name`.
+
+    Seed 0 of every point comes first, then seed 1, and so on: an interrupted run has seen the whole matrix with its
+    first seeds. Time and memory do not depend on the seed, so `measure.cost` stays true for seed 0 alone.
+    """
+    return tuple(_cells(case, name))
+
+
+def _cells(case: Case, name: str) -> Iterable[Cell]:
+    given = dict(flatten(case.model_dump(include=set(Settings.model_fields))))
+    for seed in range(case.seeds):
+        for point in points(case.matrix):
+            keys = {setting_of(axis): axis for axis in point}
+            values: dict[str, Any] = {**given, **{key: point[axis] for key, axis in keys.items()}}
+            for override in case.override:
+                if applies(override, point, seed):
+                    values.update(flatten(override.set))
+            values["measure.cost"] = values["measure.cost"] and seed == 0
+            settings = Settings.model_validate(nest(values))
+            resolved = dict(flatten(settings.model_dump()))
+            exact = {axis: resolved[key] for key, axis in keys.items()}
+            yield Cell(_identity(settings, seed), name, exact, seed, settings)
+
+
+def _identity(settings: Settings, seed: int) -> str:
+    text = json.dumps({"seed": seed, "settings": settings.model_dump(mode="json")}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
