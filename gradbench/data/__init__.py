@@ -11,7 +11,6 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from gradbench.errors import UsageError
 from gradbench.registry import Entry, Registry
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def identity(settings: Data) -> str:
     """Return what identifies the bytes of the data set, for the key of a stored result.
 
     Raises:
-        UsageError: the name is unknown, or the settings do not fit the data set.
+        UsageError: the settings do not fit the data set.
     """
     return str(_module(settings).identity(settings))
 
@@ -44,14 +43,11 @@ def prepare(settings: Data) -> None:
     """Check the settings and fetch what `load` needs; called once, before cells start in processes of their own.
 
     Raises:
-        UsageError: the name is unknown, or the settings do not fit the data set.
+        UsageError: the settings do not fit the data set.
         EnvironmentError: the data set cannot be had on this machine.
     """
     _module(settings).prepare(settings)
 
 
 def _module(settings: Data) -> ModuleType:
-    problem = DATASETS.check(settings.name)
-    if problem:
-        raise UsageError(f"data.name: {problem}")
     return importlib.import_module(DATASETS[settings.name].target.partition(":")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,14 +30,16 @@ class Arrays(NamedTuple):
 def channel_statistics(images: Pixels) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of each channel of `images` (N, H, W, C), pixels scaled to 0..1.
 
-    Exact up to the last division: both follow from the counts of the 256 values.
+    Sums are of integers, so the result does not depend on their order.
     """
-    values = np.arange(256, dtype=np.float64) / 255
-    mean, std = [], []
-    for channel in range(images.shape[-1]):
-        share = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
-        mean.append(float(share @ values))
-        std.append(float(np.sqrt(share @ (values - mean[-1]) ** 2)))
+    channels = images.shape[-1]
+    rows = images.reshape(len(images), -1)
+    sums = rows.sum(0, dtype=np.int64).reshape(-1, channels).sum(0)
+    squares = np.square(rows, dtype=np.uint16).sum(0, dtype=np.int64).reshape(-1, channels).sum(0)
+    count = images.size // channels
+    mean = [total / count / 255 for total in sums.tolist()]
+    pairs = zip(sums.tolist(), squares.tolist(), strict=True)
+    std = [math.sqrt(count * square - total**2) / count / 255 for total, square in pairs]
     return mean, std
 
 

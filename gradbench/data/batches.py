@@ -81,8 +81,8 @@ class Batches:
         rows = _reflected(torch.arange(height, device=device) + down[:, None], height)
         columns = _reflected(torch.arange(width, device=device) + right[:, None], width)
         columns = torch.where(flip[:, None] == 1, columns.flip(1), columns)
-        channels = torch.arange(3, device=device)[:, None, None]
-        pixels = self._data.x_train[image[:, None, None, None], channels, rows[:, None, :, None], columns[:, None, None]]
+        where = image[:, None, None, None], torch.arange(3, device=device)[:, None, None]
+        pixels = self._data.x_train[*where, rows[:, None, :, None], columns[:, None, None]]
         return self._normalise(pixels), self._data.y_train[image]
 
     def _normalise(self, pixels: Tensor) -> Tensor:

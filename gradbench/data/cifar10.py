@@ -1,13 +1,14 @@
 """CIFAR-10: 50,000 training and 10,000 test photographs of 32x32 in ten classes, kept as one file.
 
-A. Krizhevsky, Learning multiple layers of features from tiny images, 2009. The file is `cifar10.npz` in `data.path`, else
-in `$GRADBENCH_DATA`, else in `~/.cache/gradbench`: x_train (50000, 32, 32, 3), y_train (50000,), x_test and y_test, all
-uint8 and in the original order. Where it is missing, torchvision downloads the original once and it is converted;
-where it is there, torchvision is not needed.
+A. Krizhevsky, Learning multiple layers of features from tiny images, 2009. The file is `cifar10.npz` in `data.path`,
+else in `$GRADBENCH_DATA`, else in `~/.cache/gradbench`: x_train (50000, 32, 32, 3), y_train (50000,), x_test and
+y_test, all uint8 and in the original order. Where it is missing, torchvision downloads the original once and it is
+converted; where it is there, torchvision is not needed.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -107,16 +108,17 @@ def _download(path: Path, folder: Path) -> None:
     """
     read = _reader()
     print(f"CIFAR-10 is not in {path.parent}: downloading 170 MB", file=sys.stderr)
+    progress = sys.stderr if sys.stderr.isatty() else io.StringIO()  # a bar is for a terminal, not for a log
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(progress), redirect_stderr(progress):
             train, test = (read(str(folder), train=train, download=True) for train in (True, False))
     except (OSError, RuntimeError) as error:
         raise EnvironmentError(
             f"CIFAR-10 cannot be downloaded ({error}); connect this machine to the network, or put cifar10.npz into "
             f"{path.parent}"
         ) from error
-    images = {"x_train": train.data, "y_train": train.targets, "x_test": test.data, "y_test": test.targets}
-    np.savez(folder / path.name, **{name: np.asarray(array, np.uint8) for name, array in images.items()})
+    labels = [np.asarray(part.targets, np.uint8) for part in (train, test)]
+    np.savez(folder / path.name, x_train=train.data, y_train=labels[0], x_test=test.data, y_test=labels[1])
     os.replace(folder / path.name, path)
 
 

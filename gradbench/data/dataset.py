@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradbench.data.arrays import Arrays, channel_statistics
+from gradbench.data.arrays import Arrays, Pixels, channel_statistics
 
 __all__ = ["Dataset"]
 
@@ -53,6 +53,7 @@ class Dataset:
         )
 
 
-def _images(images: np.ndarray, device: torch.device) -> Tensor:
+def _images(images: Pixels, device: torch.device) -> Tensor:
     """Return (N, H, W, C) as contiguous (N, 3, H, W) on `device`."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).expand(-1, 3, -1, -1).contiguous()
+    moved = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return moved.permute(0, 3, 1, 2).expand(-1, 3, -1, -1).contiguous()

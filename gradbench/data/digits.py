@@ -1,8 +1,9 @@
 """Real handwritten digits that ship with the package: 1,797 images of 8x8 pixels in ten classes.
 
 E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
-https://doi.org/10.24432/C50P49, licence CC BY 4.0. `digits.npz` holds the copy of scikit-learn's `load_digits()`, in its
-order, unchanged: `images` (1797, 8, 8) uint8 with values 0 to 16 and `labels` (1797,) uint8.
+https://doi.org/10.24432/C50P49, licence CC BY 4.0. `digits.npz` holds what scikit-learn's `load_digits()` gives, in
+its order and unchanged: `images` (1797, 8, 8) uint8 with values 0 to 16 and `labels` (1797,) uint8, the arguments of
+`numpy.savez_compressed`.
 
 The first 1,437 images are for training and the last 360 for tests, in the order of the data set.
 """

@@ -1,0 +1,21 @@
+"""Tests that need what this machine lacks are skipped, and say so."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `gpu` and `browser` where there is none."""
+    lacking = {}
+    if not torch.cuda.is_available():
+        lacking["gpu"] = pytest.mark.skip(reason="no CUDA device")
+    if find_spec("playwright") is None:
+        lacking["browser"] = pytest.mark.skip(reason="playwright is not installed")
+    for item in items:
+        for marker in item.iter_markers():
+            if marker.name in lacking:
+                item.add_marker(lacking[marker.name])
