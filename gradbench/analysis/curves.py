@@ -1,0 +1,102 @@
+"""The series behind the charts: numbers of cells, layers and evaluations summarised over seeds.
+
+Every frame has short columns, so that a page that carries it stays small: `g` the values of the axes of names, `x` the
+axis to run along, `o0`, `o1`, ... the other numeric axes, `s` the strategy, then `y` (median over seeds), `lo` and `hi`
+(the lowest and the highest seed) and `n` (seeds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradbench.analysis.axes import Axes
+from gradbench.analysis.statistics import median
+
+__all__ = ["against_axis", "cost", "layer_map", "lowest_snr", "over_steps", "place", "profile"]
+
+
+def place(frame: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """`frame` with the columns `g`, `x` (if there is an axis to run along), `o0`, ... and `s` added."""
+    added: dict[str, Any] = {"s": frame["strategy"]}
+    added["g"] = frame[list(axes.groups)].astype(str).agg(" · ".join, axis=1) if axes.groups and len(frame) else ""
+    if axes.along:
+        added["x"] = frame[axes.along]
+    for number, name in enumerate(axes.others):
+        added[f"o{number}"] = frame[name]
+    return frame.assign(**added)
+
+
+def _over_seeds(frame: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
+    """Median, lowest, highest and number of the seeds' values of `column` for each of `keys`; absent ones left out."""
+    groups = frame.dropna(subset=[column]).groupby(list(keys), sort=False)[column]
+    return groups.agg(y=median, lo="min", hi="max", n="size").reset_index()
+
+
+def _keys(axes: Axes, *more: str) -> list[str]:
+    along = ["x"] if axes.along else []
+    return ["g", *along, *(f"o{number}" for number in range(len(axes.others))), *more]
+
+
+def against_axis(cells: pd.DataFrame, axes: Axes, column: str) -> pd.DataFrame:
+    """A column of `cells` against the axis, for each strategy: g, x, o*, s, y, lo, hi, n."""
+    return _over_seeds(place(cells, axes), _keys(axes, "s"), column)
+
+
+def lowest_snr(activations: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """The smallest SNR in dB of a rebuilt activation against the axis: g, x, o*, s, step, part, y, lo, hi, n.
+
+    `part` is "blocks" (everything but the stem) or "stem".
+    """
+    frame = place(activations, axes).dropna(subset=["snr_db"])
+    frame = frame.assign(part=np.where(frame["block"].astype("float64") < 0, "stem", "blocks"))
+    keys = _keys(axes, "s", "step", "part")
+    lowest = frame.groupby([*keys, "seed"], sort=False)["snr_db"].min().reset_index()
+    return _over_seeds(lowest, keys, "snr_db")
+
+
+def profile(activations: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """Through the layers, medians over seeds: g, x, o*, s, step, p (position), kind, snr, gates, alpha."""
+    frame = place(activations, axes)
+    groups = frame.groupby(_keys(axes, "s", "step", "position", "kind"), sort=False)
+    columns = {"snr": ("snr_db", "median"), "gates": ("flipped_gates", "median"), "alpha": ("alpha", "median")}
+    return groups.agg(**columns).reset_index().rename(columns={"position": "p"})
+
+
+def layer_map(gradients: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """The noise ratio of each weight tensor, at the reference of the other axes: g, x, s, step, r, name, y, broken.
+
+    `r` numbers the weight tensors of a network from the image on; `y` is the median over seeds; `broken` the share of
+    seeds whose gradient is not finite.
+    """
+    weights = axes.at_reference(gradients)
+    frame = place(weights[weights["kind"] == "weight"], axes)
+    network = _keys(axes)
+    tensors = frame[[*network, "layer", "parameter"]].drop_duplicates().sort_values([*network, "layer"], kind="stable")
+    tensors["r"] = tensors.groupby(network, sort=False).cumcount()
+    frame = frame.merge(tensors, on=[*network, "layer", "parameter"])
+    frame["broken"] = (frame["verdict"] == "broken").astype("float64")
+    groups = frame.groupby([*network, "s", "step", "r", "parameter"], sort=False)
+    ratios = groups.agg(y=("noise_ratio", "median"), broken=("broken", "mean")).reset_index()
+    return ratios.rename(columns={"parameter": "name"})
+
+
+def over_steps(training: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """Accuracy after each number of steps: g, x, o*, s, step, y, lo, hi, n."""
+    return _over_seeds(place(training, axes), _keys(axes, "s", "step"), "accuracy")
+
+
+def cost(cells: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """Memory and time, medians over seeds at the reference of the other axes: g, x, s, bytes, ratio, seconds, n."""
+    frame = place(axes.at_reference(cells), axes).dropna(subset=["bytes_per_pixel", "time_ratio"])
+    groups = frame.groupby([key for key in _keys(axes, "s") if not key.startswith("o")], sort=False)
+    columns = {
+        "bytes": ("bytes_per_pixel", "median"),
+        "ratio": ("time_ratio", "median"),
+        "seconds": ("step_seconds", "median"),
+        "n": ("seed", "size"),
+    }
+    return groups.agg(**columns).reset_index()
