@@ -1,0 +1,177 @@
+"""Batch normalisation that can be undone: its scale |gamma| + eps_i is never zero, and it remembers two numbers a channel."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gradbench.invertible.gradients import Gradients
+from gradbench.invertible.protocol import Invertible
+from gradbench.invertible.state import LayerError, Memo, State, as_output
+
+__all__ = ["InvertibleBatchNorm"]
+
+
+class InvertibleBatchNorm(Invertible):
+    """y = (|gamma| + eps_i) (x - mean) / sqrt(var + eps) + beta, per channel, over a state of `channels` in all.
+
+    Group g of the state, (N, C_g, H, W), uses its slice of the parameters and running statistics. `var` is the biased
+    variance of the batch; `running_var` is unbiased, as torch has it; `eval()` uses the running statistics.
+
+    Args:
+        channels: channels of all groups together.
+        eps: added to the variance.
+        momentum: share of the new batch in the running statistics.
+        eps_i: the smallest scale. Hascoet et al., Reversible designs, equation 27, whose |gamma + eps_i| has no lower
+            bound.
+        norm_inverse: "affine" undoes the formula above with the saved mean and deviation (equation 20b). "renormalize" is
+            what the authors' published code does in training: it normalises y once more with y's own statistics and
+            rescales with the *unbiased* deviation of x, a relative error of 1/(2n) for n = N H W.
+    """
+
+    kind: ClassVar[str] = "norm"
+
+    def __init__(
+        self,
+        channels: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        eps_i: float = 0.1,
+        norm_inverse: Literal["affine", "renormalize"] = "affine",
+    ) -> None:
+        super().__init__()
+        if norm_inverse not in ("affine", "renormalize"):
+            raise ValueError(f"norm_inverse {norm_inverse!r} is not allowed: affine, renormalize")
+        self.channels, self.eps, self.momentum, self.eps_i = channels, eps, momentum, eps_i
+        self.norm_inverse = norm_inverse
+        self.track_running_stats = True
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
+
+    def extra_repr(self) -> str:
+        """Show the settings."""
+        return f"{self.channels}, eps={self.eps}, momentum={self.momentum}, eps_i={self.eps_i}, {self.norm_inverse}"
+
+    def _scale(self) -> Tensor:
+        return self.weight.abs() + self.eps_i
+
+    def _groups(self, x: State) -> list[int]:
+        sizes = [tensor.shape[1] for tensor in x]
+        if sum(sizes) != self.channels:
+            raise LayerError(f"{sum(sizes)} channels where the norm has {self.channels}")
+        if self.training and x[0].numel() == x[0].shape[1]:
+            raise LayerError("batch statistics need more than one value a channel")
+        return sizes
+
+    def _running(self, sizes: list[int]) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """Return the running statistics of each group, None where the batch's own are used and nothing is tracked."""
+        if self.training and not self.track_running_stats:
+            return [None] * len(sizes), [None] * len(sizes)
+        return list(self.running_mean.split(sizes)), list(self.running_var.split(sizes))
+
+    def forward(self, *x: Tensor) -> Tensor | State:
+        """Return the normalised groups, by plain autograd."""
+        sizes = self._groups(x)
+        if self.training and self.track_running_stats:
+            self.num_batches_tracked.add_(1)
+        groups = zip(x, *self._running(sizes), self._scale().split(sizes), self.bias.split(sizes), strict=True)
+        return as_output(
+            tuple(
+                F.batch_norm(tensor, mean, var, scale, bias, self.training, self.momentum, self.eps)
+                for tensor, mean, var, scale, bias in groups
+            )
+        )
+
+    def inverse(self, *y: Tensor) -> Tensor | State:
+        """Return the input of a norm in `eval()`; in training only the call's memo knows the batch's statistics."""
+        if self.training:
+            raise RuntimeError("in training a norm's inverse needs the statistics of the forward pass: use invert")
+        return as_output(self.invert(tuple(tensor.clone() for tensor in y), self._memo()))
+
+    def _memo(self) -> Memo:
+        return False, self.running_mean.clone(), (self.running_var + self.eps).rsqrt()
+
+    def run(self, x: State) -> tuple[State, Memo]:
+        """Return the normalised groups and (from the batch?, mean, 1 / sqrt(var + eps)) per channel."""
+        if not self.training:
+            output = self.forward(*x)
+            return (output if isinstance(output, tuple) else (output,)), self._memo()
+        sizes = self._groups(x)
+        if self.track_running_stats:
+            self.num_batches_tracked.add_(1)
+        groups = zip(x, *self._running(sizes), self._scale().split(sizes), self.bias.split(sizes), strict=True)
+        cudnn = torch.backends.cudnn.enabled
+        # What F.batch_norm calls, so that running statistics are the same bit for bit; it also returns the statistics.
+        results = [
+            torch._batch_norm_impl_index(tensor, scale, bias, mean, var, True, self.momentum, self.eps, cudnn)
+            for tensor, mean, var, scale, bias in groups
+        ]
+        y, means, inverse_stds = (tuple(result[index] for result in results) for index in range(3))
+        return y, (True, torch.cat(means), torch.cat(inverse_stds))
+
+    def rerun(self, x: State, memo: Memo) -> State:
+        """Return the same output again, from the saved statistics."""
+        _, mean, inverse_std = memo
+        gain = self._scale() * inverse_std
+        return _affine(x, gain, torch.addcmul(self.bias, mean, gain, value=-1))
+
+    def invert(self, y: State, memo: Memo) -> State:
+        """Return the input that gave `y`, which is overwritten."""
+        centre, rate, spread = self._undo(y, memo)
+        return self._rebuild(y, centre, rate * spread, memo[1])
+
+    def _undo(self, y: State, memo: Memo) -> tuple[Tensor, Tensor, Tensor]:
+        """Return centre, rate and spread, per channel, such that x = (y - centre) rate spread + mean."""
+        batch, _, inverse_std = memo
+        if not batch or self.norm_inverse == "affine":
+            return self.bias.detach(), self._scale().reciprocal(), inverse_std.reciprocal()
+        count = y[0].numel() // y[0].shape[1]
+        moments = [torch.var_mean(tensor, (0, 2, 3), correction=0) for tensor in y]
+        var, centre = (torch.cat(parts).to(inverse_std.dtype) for parts in zip(*moments, strict=True))
+        spread = ((inverse_std.pow(-2) - self.eps) * (count / (count - 1))).sqrt()
+        return centre, var.rsqrt(), spread
+
+    @staticmethod
+    def _rebuild(y: State, centre: Tensor, factor: Tensor, mean: Tensor) -> State:
+        return _affine(y, factor, torch.addcmul(mean, centre, factor, value=-1), overwrite=True)
+
+    def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
+        """Rebuild x in the memory of y, and form the gradients from the normalised values, without x or its mean.
+
+        With xhat = (y - centre) rate: dbeta = sum dy, dgamma = sign(gamma) sum dy xhat and, when the statistics are the
+        batch's, dx = gain (dy - mean dy - xhat mean(dy xhat)), gain = (|gamma| + eps_i) / sqrt(var + eps). This is the
+        backward pass of a norm whose input is y, mean `centre`, inverse deviation `rate` and weight gain / rate.
+        """
+        batch, mean, inverse_std = memo
+        centre, rate, spread = self._undo(y, memo)
+        sizes = [tensor.shape[1] for tensor in y]
+        weight = self._scale() * inverse_std / rate
+        mask = [True, gradients.wants(self.weight), gradients.wants(self.bias)]
+        variance = None if batch else rate.pow(-2)
+        centres, rates, weights = centre.split(sizes), rate.split(sizes), weight.split(sizes)
+        variances = [None] * len(sizes) if variance is None else variance.split(sizes)
+        results = [
+            torch.ops.aten.native_batch_norm_backward(g, t, w, None if batch else c, v, c, r, batch, 0.0, mask)
+            for g, t, w, c, r, v in zip(dy, y, weights, centres, rates, variances, strict=True)
+        ]
+        if mask[1]:
+            gradients.add(self.weight, torch.cat([result[1] for result in results]) * self.weight.sign())
+        if mask[2]:
+            gradients.add(self.bias, torch.cat([result[2] for result in results]))
+        return self._rebuild(y, centre, rate * spread, mean), tuple(result[0] for result in results)
+
+
+def _affine(state: State, factor: Tensor, offset: Tensor, *, overwrite: bool = False) -> State:
+    """Return factor * state + offset, with one number of each a channel."""
+    sizes = [tensor.shape[1] for tensor in state]
+    factors, offsets = (vector.view(1, -1, 1, 1).split(sizes, 1) for vector in (factor, offset))
+    return tuple(
+        torch.addcmul(b, tensor, a, out=tensor if overwrite else torch.empty_like(tensor))
+        for tensor, a, b in zip(state, factors, offsets, strict=True)
+    )

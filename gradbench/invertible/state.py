@@ -1,0 +1,53 @@
+"""The words of the engine: a state is a tuple of channel groups, a memo is what a call must remember."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+__all__ = ["LayerError", "Memo", "State", "as_output", "as_state", "detach_from"]
+
+#: Activations: contiguous groups of channels, each (N, C_g, H, W).
+State: TypeAlias = tuple[Tensor, ...]
+#: What one call of one module remembers: None, a constant, a small tensor, or a tuple of memos.
+Memo: TypeAlias = Any
+
+
+class LayerError(ValueError):
+    """A layer was given what it cannot take, or a branch breaks its contract; the text begins with the layer's name."""
+
+    def __init__(self, problem: str, layer: str = "") -> None:
+        self.problem, self.layer = problem, layer
+        super().__init__(f"layer {layer!r}: {problem}" if layer else problem)
+
+    def inside(self, name: str) -> LayerError:
+        """Return the same error as seen from one level further out."""
+        return LayerError(self.problem, f"{name}.{self.layer}" if self.layer else name)
+
+
+def as_state(output: Tensor | Iterable[Tensor]) -> State:
+    """Return a module's output as a state."""
+    return (output,) if isinstance(output, Tensor) else tuple(output)
+
+
+def as_output(state: State) -> Tensor | State:
+    """Return a state as a module's output: the tensor itself when there is one."""
+    return state[0] if len(state) == 1 else state
+
+
+def detach_from(state: State, others: State) -> State:
+    """Return `state` with a copy in place of each tensor that shares memory with `others` or with an earlier one.
+
+    Tensors of `state` may then be overwritten. Copies what is expanded as well.
+    """
+    taken = {tensor.untyped_storage().data_ptr() for tensor in others}
+    free = []
+    for tensor in state:
+        memory = tensor.untyped_storage().data_ptr()
+        if memory in taken or 0 in tensor.stride():
+            tensor = tensor.clone()
+        taken.add(memory)
+        free.append(tensor)
+    return tuple(free)
