@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from gradbench.case.schema import Settings
@@ -55,6 +56,7 @@ def _meant_by(axis: str) -> list[str]:
     return [key for key in DEFAULTS if key.partition(".")[2] == axis]
 
 
+@cache
 def setting_of(axis: str) -> str:
     """Return the setting that an axis of the matrix stands for.
 

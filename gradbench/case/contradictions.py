@@ -1,0 +1,61 @@
+"""Settings that are each allowed and cannot stand together, or that have no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gradbench.case.keys import setting_of
+from gradbench.case.layers import MATRIX, Layer, matrix_of, stack
+from gradbench.case.mistakes import Mistake, listed
+from gradbench.case.plan import Overrides, resolved, values_of
+
+__all__ = ["check_settings"]
+
+
+def check_settings(layers: Sequence[Layer], overrides: Overrides) -> Iterator[Mistake]:
+    """Check what the layers give together: contradictions, and settings that the matrix decides anyway."""
+    faulty = frozenset[str]().union(*(layer.faulty for layer in (*layers, *(layer for _, layer in overrides))))
+    yield from _decided_twice(layers, overrides)
+    for _, _, given in resolved(layers, overrides):
+        for keys, text in _contradictions(values_of(given)):
+            blamed = [given[key] for key in keys if key in given]
+            if blamed and not faulty.intersection(keys):
+                yield Mistake(max(blamed, key=lambda one: one.rank).place, text)
+
+
+def _contradictions(value: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the keys that contradict each other, and how."""
+    steps, at = value["train.steps"], value["measure.at"]
+    if late := [step for step in at if step > steps]:
+        yield ("measure.at", "train.steps"), f"measure.at has {listed(late)}, beyond train.steps = {steps}"
+    size, crop, halvings = value["data.image_size"], value["data.crop"], len(value["model.pooling"])
+    if crop >= size:
+        yield ("data.crop", "data.image_size"), f"data.crop = {crop} must be below data.image_size = {size}"
+    if size % 2**halvings:
+        yield (
+            ("data.image_size", "model.pooling"),
+            f"data.image_size = {size} cannot be halved {halvings} times, once for each entry of model.pooling: "
+            f"allowed are multiples of {2**halvings}",
+        )
+    if value["data.name"] == "npz" and not value["data.path"]:
+        yield ("data.name", "data.path"), 'data.name = "npz" needs data.path, the file to read'
+
+
+def _decided_twice(layers: Sequence[Layer], overrides: Overrides) -> Iterator[Mistake]:
+    """Settings that have no effect since an axis of the matrix, known where they are given, decides them."""
+    axes: dict[str, str] = {}
+    for layer in layers:
+        given = stack([layer])
+        for axis in matrix_of(given):
+            known = axes.setdefault(setting_of(axis), axis)
+            if known != axis:
+                yield Mistake(given[f"{MATRIX}{axis}"].place, f"is the same setting as the axis {known!r}")
+        for key, axis in axes.items():
+            if key in given:
+                yield Mistake(given[key].place, f"has no effect, the matrix decides it: change matrix.{axis} instead")
+    for _, layer in overrides:
+        given = stack([layer])
+        for key, axis in axes.items():
+            if key in given:
+                yield Mistake(given[key].place, f"{axis!r} is an axis of the matrix: an override cannot change it")

@@ -1,0 +1,167 @@
+"""Read a case file, with a profile and with settings from the command line; report every mistake at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradbench.case.contradictions import check_settings
+from gradbench.case.find import find
+from gradbench.case.keys import flatten, nest
+from gradbench.case.layers import MATRIX, Changes, Layer, matrix_of, read_layer, stack
+from gradbench.case.matches import check_claims, check_overrides
+from gradbench.case.mistakes import PROFILE, SET, Mistake, lines, listed, syntax_mistake, toml
+from gradbench.case.plan import plan
+from gradbench.case.schema import Case, Claim, Override, Settings
+from gradbench.errors import CaseError, did_you_mean
+
+__all__ = ["find", "load"]
+
+
+def load(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -> Case:
+    """Return the case in `path`: its own sections, then those of `profile`, then every `key=value` of `sets`.
+
+    All profiles are checked, whichever is chosen.
+
+    Raises:
+        CaseError: mistakes, one line each.
+        OSError: the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise CaseError([f"{path}: not valid TOML: byte {error.start + 1} is not UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise CaseError([syntax_mistake(str(path), error)]) from error
+    file, mistakes = _read_file(document)
+    changes, wrong_sets = _read_sets(sets)
+    mistakes += wrong_sets
+    mistakes += _check(file)
+    if profile is not None and profile not in file.profiles:
+        known = f"allowed are {listed(file.profiles)}{did_you_mean(profile, file.profiles)}"
+        mistakes.append(Mistake((PROFILE,), f"{path.stem} has no profile {toml(profile)}: {known}"))
+    chosen = [file.own, *([file.profiles[profile]] if profile in file.profiles else []), changes]
+    mistakes += check_settings(chosen, list(file.overrides.values()))
+    if mistakes:
+        raise CaseError(lines(mistakes, str(path), text))
+    return _build(file, chosen)
+
+
+_Pairs = list[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class _File:
+    """The valid parts of a file; overrides and claims by their position."""
+
+    own: Layer
+    profiles: Mapping[str, Layer]
+    overrides: Mapping[int, tuple[Override, Layer]]
+    claims: Mapping[int, Claim]
+
+
+def _read_file(document: dict[str, Any]) -> tuple[_File, list[Mistake]]:
+    """Check every part by itself."""
+    own_pairs, profile_pairs, mistakes = _split(document)
+    own, found = read_layer(own_pairs, (), Case)
+    mistakes += found
+    profiles = {}
+    for name, pairs in profile_pairs.items():
+        profiles[name], found = read_layer(pairs, ("profile", name), Changes)
+        mistakes += found
+    overrides = {}
+    for index, table in _sound("override", own_pairs, mistakes).items():
+        layer, found = read_layer(list(flatten(table["set"])), ("override", index, "set"), Settings)
+        mistakes += found
+        overrides[index] = Override.model_validate(table), layer
+    claims = {index: Claim.model_validate(table) for index, table in _sound("claim", own_pairs, mistakes).items()}
+    return _File(own, profiles, overrides, claims), mistakes
+
+
+def _split(document: dict[str, Any]) -> tuple[_Pairs, dict[str, _Pairs], list[Mistake]]:
+    """Take the profiles out of a file, and give the conditions of overrides and claims dotted keys."""
+    own: _Pairs = []
+    profiles: dict[str, _Pairs] = {}
+    mistakes = []
+    for key, value in flatten(document):
+        match key.split(".", 2):
+            case ["profile", name, entry]:
+                profiles.setdefault(name, []).append((entry, value))
+            case ["profile", name] if value == {}:
+                profiles.setdefault(name, [])
+            case ["profile", *_]:
+                if value != {}:
+                    mistakes.append(Mistake(tuple(key.split(".")), f"must be a table, got {toml(value)}"))
+            case _:
+                own.append((key, _with_dotted_conditions(value) if key in ("override", "claim") else value))
+    return own, profiles, mistakes
+
+
+def _with_dotted_conditions(value: Any) -> Any:
+    """Flatten every `when`, `set` and `where` inside a list of tables."""
+    if isinstance(value, list):
+        return [_with_dotted_conditions(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: dict(flatten(inner))
+        if key in ("when", "set", "where") and isinstance(inner, Mapping)
+        else _with_dotted_conditions(inner)
+        for key, inner in value.items()
+    }
+
+
+def _sound(name: str, pairs: _Pairs, mistakes: Sequence[Mistake]) -> dict[int, dict[str, Any]]:
+    """The tables of the list `name` in which no mistake was found, by their position."""
+    broken = {mistake.place[:2] for mistake in mistakes}
+    tables = dict(pairs).get(name, [])
+    if (name,) in broken:
+        return {}
+    return {index: table for index, table in enumerate(tables) if (name, index) not in broken}
+
+
+def _read_sets(sets: Sequence[str]) -> tuple[Layer, list[Mistake]]:
+    """Check `key=value` arguments; of two for the same key the later wins."""
+    mistakes = []
+    values: dict[str, Any] = {}
+    for argument in sets:
+        key, equals, value = argument.partition("=")
+        if equals and key.strip():
+            values[key.strip()] = _value(value.strip())
+        else:
+            mistakes.append(Mistake((SET,), f"must be key=value, got {toml(argument)}"))
+    layer, found = read_layer(list(values.items()), (SET,), Changes)
+    return layer, mistakes + found
+
+
+def _value(text: str) -> Any:
+    """Return `text` read as a TOML value, or as it is where it is none."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _check(file: _File) -> list[Mistake]:
+    """Check the parts together: the file by itself and with each of its profiles."""
+    overrides = list(file.overrides.values())
+    layers = [file.own, *file.profiles.values(), *(layer for _, layer in overrides)]
+    faulty = frozenset[str]().union(*(layer.faulty for layer in layers))
+    variants = [[file.own], *([file.own, profile] for profile in file.profiles.values())]
+    mistakes = [mistake for variant in variants for mistake in check_settings(variant, overrides)]
+    plans = [one for variant in variants for one in plan(variant, overrides)]
+    mistakes += check_overrides({index: override for index, (override, _) in file.overrides.items()}, plans, faulty)
+    mistakes += check_claims(file.claims, plans, faulty)
+    return mistakes
+
+
+def _build(file: _File, layers: Sequence[Layer]) -> Case:
+    given = {key: one.value for key, one in stack(layers).items()}
+    parts = nest({key: value for key, value in given.items() if key != "matrix" and not key.startswith(MATRIX)})
+    profiles = {name: dict(layer.entries) for name, layer in file.profiles.items()}
+    return Case.model_validate({**parts, "matrix": matrix_of(stack(layers)), "profile": profiles})

@@ -1,0 +1,124 @@
+"""Claims and overrides that name what does not exist, or match nothing that any profile does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gradbench.case.keys import axis_problem
+from gradbench.case.layers import MATRIX
+from gradbench.case.mistakes import Mistake, listed, toml
+from gradbench.case.plan import Plan
+from gradbench.case.positions import Place
+from gradbench.case.schema import Claim, Override, Quantity
+from gradbench.errors import did_you_mean
+from gradbench.results import TABLES
+
+__all__ = ["check_claims", "check_overrides"]
+
+
+def check_overrides(
+    overrides: Mapping[int, Override], plans: Sequence[Plan], faulty: frozenset[str]
+) -> Iterator[Mistake]:
+    """Check that every `when` names axes, and values that some profile has."""
+    for index, override in overrides.items():
+        yield from _check_match(override.when, ("override", index, "when"), plans, faulty, table="")
+
+
+def check_claims(claims: Mapping[int, Claim], plans: Sequence[Plan], faulty: frozenset[str]) -> Iterator[Mistake]:
+    """Check that every claim names tables, columns and axes that exist, and rows that some profile has."""
+    seen: set[str] = set()
+    for index, claim in claims.items():
+        if claim.name in seen:
+            yield Mistake(("claim", index, "name"), f"{toml(claim.name)} names two claims: once is allowed")
+        seen.add(claim.name)
+        for name in ("value", "minus", "divided_by"):
+            quantity: Quantity | None = getattr(claim, name)
+            if quantity is not None:
+                yield from _check_quantity(quantity, ("claim", index, name), plans, faulty)
+
+
+def _check_quantity(
+    quantity: Quantity, place: Place, plans: Sequence[Plan], faulty: frozenset[str]
+) -> Iterator[Mistake]:
+    columns = {column.name: column for column in TABLES[quantity.table].columns}
+    if quantity.column not in columns:
+        near = did_you_mean(quantity.column, columns)
+        yield Mistake(
+            (*place, "column"),
+            f"unknown column {toml(quantity.column)} of {quantity.table}: allowed are {listed(columns)}{near}",
+        )
+    elif columns[quantity.column].dtype == "string" and quantity.within != "share":
+        yield Mistake(
+            (*place, "within"),
+            f'{quantity.column} holds words: allowed is "share", with equals, got {toml(quantity.within)}',
+        )
+    if (quantity.within == "share") != (quantity.equals is not None):
+        yield Mistake((*place, "equals"), 'belongs to within = "share": both or neither are allowed')
+    axes = {axis for one in plans for axis in one.point}
+    if (axis := quantity.slope_over) is not None and not _is_excused(axis, faulty):
+        if axis not in axes:
+            near = did_you_mean(axis, axes)
+            yield Mistake(
+                (*place, "slope_over"), f"unknown axis {toml(axis)}: allowed are {listed(sorted(axes))}{near}"
+            )
+        elif any(isinstance(one.point[axis], (str, bool)) for one in plans if axis in one.point):
+            yield Mistake((*place, "slope_over"), f"axis {toml(axis)} holds words: allowed are axes of numbers")
+    yield from _check_match(quantity.where, (*place, "where"), plans, faulty, quantity.table)
+
+
+def _is_excused(axis: str, faulty: frozenset[str]) -> bool:
+    """Whether `axis` may be missing only since a mistake was found in the matrix."""
+    return f"{MATRIX}{axis}" in faulty or axis_problem(axis) is None and any(key.startswith(MATRIX) for key in faulty)
+
+
+def _check_match(
+    match: Mapping[str, Any], place: Place, plans: Sequence[Plan], faulty: frozenset[str], table: str
+) -> Iterator[Mistake]:
+    """Check the keys and values of a `where` (of `table`) or a `when` (no table) against what all profiles do."""
+    axes = list(dict.fromkeys(axis for one in plans for axis in one.point))
+    columns = ["cell", *(column.name for column in TABLES[table].columns)] if table else []
+    known = [*axes, "seed", *columns]
+    mistaken = False
+    for key, wanted in match.items():
+        words = [one.words(key, table) for one in plans]
+        if key not in known:
+            mistaken = True
+            if not _is_excused(key, faulty):
+                kind = "axis or column" if table else "axis"
+                yield Mistake((*place, key), f"unknown {kind}: allowed are {listed(known)}{did_you_mean(key, known)}")
+        elif not _settled(key, faulty):
+            mistaken = True
+        elif any(some is not None for some in words):
+            existing = list(dict.fromkeys(word for some in words for word in some or ()))
+            absent = [value for value in _as_list(wanted) if value not in existing]
+            mistaken |= bool(absent)
+            for value in absent:
+                near = did_you_mean(value, map(str, existing)) if isinstance(value, str) else ""
+                yield Mistake(
+                    (*place, key), f"no profile has {toml(value)}: allowed are {listed(map(toml, existing))}{near}"
+                )
+    if not mistaken and not any(_matches(match, one, table) for one in plans):
+        yield Mistake(place, "matches no cell of any profile: each value is there, but nowhere all of them together")
+
+
+def _matches(match: Mapping[str, Any], one: Plan, table: str) -> bool:
+    for key, wanted in match.items():
+        words = one.words(key, table)
+        if words is not None and not any(value in words for value in _as_list(wanted)):
+            return False
+    return True
+
+
+def _settled(key: str, faulty: frozenset[str]) -> bool:
+    """Whether no mistake was found in what decides the values of `key`."""
+    decisive = {
+        "seed": ["seeds"],
+        "strategy": ["measure.strategies", "train.strategies"],
+        "step": ["measure.at"],
+    }.get(key, [f"{MATRIX}{key}"])
+    return not faulty.intersection(decisive)
+
+
+def _as_list(wanted: Any) -> list[Any]:
+    return wanted if isinstance(wanted, list) else [wanted]

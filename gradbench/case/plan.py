@@ -1,0 +1,72 @@
+"""What the cells of a case file will do, known before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gradbench.case.expand import applies, points
+from gradbench.case.keys import DEFAULTS, setting_of
+from gradbench.case.layers import MATRIX, Given, Layer, matrix_of, stack
+from gradbench.case.schema import Case, Override
+
+__all__ = ["Overrides", "Plan", "plan", "resolved", "values_of"]
+
+#: The valid overrides of a case, each with its `set` as a layer.
+Overrides = Sequence[tuple[Override, Layer]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one point of the matrix will do with some seeds: the words that a `where` or a `when` can match."""
+
+    point: Mapping[str, Any]
+    seeds: range
+    measured: tuple[str, ...]
+    trained: tuple[str, ...]
+    steps: tuple[int, ...]
+
+    def words(self, key: str, table: str) -> Sequence[Any] | None:
+        """The values that `key` has in the rows of these cells; None where only the run can tell."""
+        if key in self.point:
+            return (self.point[key],)
+        if key == "seed":
+            return self.seeds
+        if key == "strategy":
+            return {"training": self.trained, "activations": self.measured}.get(table, (*self.measured, *self.trained))
+        if key == "step" and table in ("gradients", "activations"):
+            return self.steps
+        return None
+
+
+def plan(layers: Sequence[Layer], overrides: Overrides) -> Iterator[Plan]:
+    """Yield what every cell will do."""
+    for point, seeds, given in resolved(layers, overrides):
+        value = values_of(given)
+        measured = ("stored", *value["measure.strategies"])
+        trains = value["train.strategies"]
+        trained = measured if trains == "all" else ("stored",) if trains == "none" else ("stored", *trains)
+        yield Plan(point, seeds, measured, trained, tuple(value["measure.at"]))
+
+
+def resolved(layers: Sequence[Layer], overrides: Overrides) -> Iterator[tuple[dict[str, Any], range, dict[str, Given]]]:
+    """Yield every point and the seeds that share its settings, with these settings and their places."""
+    given = stack(layers)
+    seeds = range(given["seeds"].value if "seeds" in given else Case.model_fields["seeds"].default)
+    apart = any("seed" in override.when for override, _ in overrides)
+    for point in points(matrix_of(given)):
+        decided = {
+            setting_of(axis): Given(value, len(layers), given[f"{MATRIX}{axis}"].place) for axis, value in point.items()
+        }
+        for some in [range(seed, seed + 1) for seed in seeds] if apart else [seeds]:
+            here = {**given, **decided}
+            for override, layer in overrides:
+                if applies(override, point, some[0]):
+                    here |= {key: one._replace(rank=len(layers) + 1) for key, one in stack([layer]).items()}
+            yield point, some, here
+
+
+def values_of(given: Mapping[str, Given]) -> dict[str, Any]:
+    """Every setting: the given value, else its default."""
+    return {**DEFAULTS, **{key: one.value for key, one in given.items()}}
