@@ -41,6 +41,5 @@ def find(case: str) -> list[Path]:
     if case.endswith(".toml"):
         near = did_you_mean(Path(case).stem, cases)
         raise UsageError(f"{case}: there is no such case file{near}")
-    raise UsageError(
-        f"unknown case {case!r}: allowed are {', '.join(cases)}, or a .toml file{did_you_mean(case, cases)}"
-    )
+    near = did_you_mean(case, cases)
+    raise UsageError(f"unknown case {case!r}: allowed are {', '.join(cases)}, or the path of a .toml file{near}")

@@ -27,7 +27,7 @@ class Changes(Settings):
     """What a profile and the command line may change."""
 
     seeds: Annotated[int, Field(ge=1)] = 1
-    matrix: dict[str, Any] = {}
+    matrix: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,12 @@ def load(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -> Ca
     changes, wrong_sets = _read_sets(sets)
     mistakes += wrong_sets
     mistakes += _check(file)
-    if profile is not None and profile not in file.profiles:
+    chosen = [file.own, changes]
+    if profile is not None and profile in file.profiles:
+        chosen.insert(1, file.profiles[profile])
+    elif profile is not None:
         known = f"allowed are {listed(file.profiles)}{did_you_mean(profile, file.profiles)}"
         mistakes.append(Mistake((PROFILE,), f"{path.stem} has no profile {toml(profile)}: {known}"))
-    chosen = [file.own, *([file.profiles[profile]] if profile in file.profiles else []), changes]
     mistakes += check_settings(chosen, list(file.overrides.values()))
     if mistakes:
         raise CaseError(lines(mistakes, str(path), text))

@@ -69,7 +69,7 @@ def _check_quantity(
 
 def _is_excused(axis: str, faulty: frozenset[str]) -> bool:
     """Whether `axis` may be missing only since a mistake was found in the matrix."""
-    return f"{MATRIX}{axis}" in faulty or axis_problem(axis) is None and any(key.startswith(MATRIX) for key in faulty)
+    return f"{MATRIX}{axis}" in faulty or (axis_problem(axis) is None and any(key.startswith(MATRIX) for key in faulty))
 
 
 def _check_match(

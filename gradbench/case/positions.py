@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -50,7 +49,9 @@ def line_numbers(text: str) -> dict[Place, int]:
 
 def line_of(place: Place, numbers: Mapping[Place, int]) -> int:
     """The line of a place: its own, else that of what lies in it, else of what it lies in; 0 if none is known."""
-    steps = tuple(itertools.chain.from_iterable(step.split(".") if isinstance(step, str) else [step] for step in place))
+    steps: Place = ()
+    for step in place:
+        steps += tuple(step.split(".")) if isinstance(step, str) else (step,)
     if steps not in numbers:
         inside = [number for other, number in numbers.items() if other[: len(steps)] == steps]
         if inside:

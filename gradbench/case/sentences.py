@@ -23,11 +23,12 @@ def mistakes_in(error: ValidationError, model: type[BaseModel], value: Mapping[s
     for problem in error.errors(include_url=False):
         by_place.setdefault(_clean(problem["loc"], value), []).append(problem)
     found = []
-    misspelt = {
+    misspelt = {  # for `titel`, that `title` is missing goes without saying
         (*place[:-1], name)
         for place, problems in by_place.items()
+        if problems[0]["type"] == "extra_forbidden"
         for name in _names(_model_at(model, place[:-1]))
-        if problems[0]["type"] == "extra_forbidden" and did_you_mean(str(place[-1]), [name])
+        if did_you_mean(str(place[-1]), [name])
     }
     for place, problems in by_place.items():
         if place in misspelt and problems[0]["type"] == "missing":
