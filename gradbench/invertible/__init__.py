@@ -1,4 +1,4 @@
-"""The reversible engine: invertible modules, chains of them as one autograd node, and the couplings they are made of."""
+"""The reversible engine: invertible modules, chains of them as one autograd node, and couplings."""
 
 from gradbench.invertible.activation import InvertibleLeakyReLU
 from gradbench.invertible.batchnorm import InvertibleBatchNorm

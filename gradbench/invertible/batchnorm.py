@@ -1,4 +1,4 @@
-"""Batch normalisation that can be undone: its scale |gamma| + eps_i is never zero, and it remembers two numbers a channel."""
+"""Batch normalisation that can be undone: its scale is never zero, and it remembers two numbers a channel."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class InvertibleBatchNorm(Invertible):
         momentum: share of the new batch in the running statistics.
         eps_i: the smallest scale. Hascoet et al., Reversible designs, equation 27, whose |gamma + eps_i| has no lower
             bound.
-        norm_inverse: "affine" undoes the formula above with the saved mean and deviation (equation 20b). "renormalize" is
-            what the authors' published code does in training: it normalises y once more with y's own statistics and
-            rescales with the *unbiased* deviation of x, a relative error of 1/(2n) for n = N H W.
+        norm_inverse: "affine" undoes the formula above with the saved mean and deviation (equation 20b). "renormalize"
+            is what the authors' published code does in training: it normalises y once more with y's own statistics
+            and rescales with the *unbiased* deviation of x, a relative error of 1/(2n) for n = N H W.
     """
 
     kind: ClassVar[str] = "norm"
@@ -58,7 +58,8 @@ class InvertibleBatchNorm(Invertible):
         """Show the settings."""
         return f"{self.channels}, eps={self.eps}, momentum={self.momentum}, eps_i={self.eps_i}, {self.norm_inverse}"
 
-    def _scale(self) -> Tensor:
+    def scale(self) -> Tensor:
+        """Return what the normalised channels are multiplied by, |gamma| + eps_i: (channels,)."""
         return self.weight.abs() + self.eps_i
 
     def _groups(self, x: State) -> list[int]:
@@ -80,7 +81,7 @@ class InvertibleBatchNorm(Invertible):
         sizes = self._groups(x)
         if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)
-        groups = zip(x, *self._running(sizes), self._scale().split(sizes), self.bias.split(sizes), strict=True)
+        groups = zip(x, *self._running(sizes), self.scale().split(sizes), self.bias.split(sizes), strict=True)
         return as_output(
             tuple(
                 F.batch_norm(tensor, mean, var, scale, bias, self.training, self.momentum, self.eps)
@@ -105,7 +106,7 @@ class InvertibleBatchNorm(Invertible):
         sizes = self._groups(x)
         if self.track_running_stats:
             self.num_batches_tracked.add_(1)
-        groups = zip(x, *self._running(sizes), self._scale().split(sizes), self.bias.split(sizes), strict=True)
+        groups = zip(x, *self._running(sizes), self.scale().split(sizes), self.bias.split(sizes), strict=True)
         cudnn = torch.backends.cudnn.enabled
         # What F.batch_norm calls, so that running statistics are the same bit for bit; it also returns the statistics.
         results = [
@@ -118,7 +119,7 @@ class InvertibleBatchNorm(Invertible):
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the same output again, from the saved statistics."""
         _, mean, inverse_std = memo
-        gain = self._scale() * inverse_std
+        gain = self.scale() * inverse_std
         return _affine(x, gain, torch.addcmul(self.bias, mean, gain, value=-1))
 
     def invert(self, y: State, memo: Memo) -> State:
@@ -130,7 +131,7 @@ class InvertibleBatchNorm(Invertible):
         """Return centre, rate and spread, per channel, such that x = (y - centre) rate spread + mean."""
         batch, _, inverse_std = memo
         if not batch or self.norm_inverse == "affine":
-            return self.bias.detach(), self._scale().reciprocal(), inverse_std.reciprocal()
+            return self.bias.detach(), self.scale().reciprocal(), inverse_std.reciprocal()
         count = y[0].numel() // y[0].shape[1]
         moments = [torch.var_mean(tensor, (0, 2, 3), correction=0) for tensor in y]
         var, centre = (torch.cat(parts).to(inverse_std.dtype) for parts in zip(*moments, strict=True))
@@ -151,7 +152,7 @@ class InvertibleBatchNorm(Invertible):
         batch, mean, inverse_std = memo
         centre, rate, spread = self._undo(y, memo)
         sizes = [tensor.shape[1] for tensor in y]
-        weight = self._scale() * inverse_std / rate
+        weight = self.scale() * inverse_std / rate
         mask = [True, gradients.wants(self.weight), gradients.wants(self.bias)]
         variance = None if batch else rate.pow(-2)
         centres, rates, weights = centre.split(sizes), rate.split(sizes), weight.split(sizes)

@@ -161,7 +161,7 @@ class _Node(torch.autograd.Function):
         ctx.save_for_backward(*saved)
         ctx.chain, ctx.count, ctx.outputs = chain, count, len(y)  # type: ignore[attr-defined]
         ctx.autocast, ctx.parameters = autocast, parameters  # type: ignore[attr-defined]
-        ctx.versions = [parameter._version for parameter in parameters]  # type: ignore[attr-defined]
+        ctx.versions = [(id(parameter), parameter._version) for parameter in parameters]  # type: ignore[attr-defined]
         return as_output(y)
 
     @staticmethod
@@ -171,8 +171,8 @@ class _Node(torch.autograd.Function):
             raise RuntimeError(
                 "a chain cannot be differentiated twice: use storing(model) around the forward pass for create_graph"
             )
-        if ctx.versions != [parameter._version for parameter in ctx.parameters]:
-            raise RuntimeError("a parameter of the chain was changed in place between its forward and backward pass")
+        if ctx.versions != [(id(parameter), parameter._version) for parameter in parameters_of(ctx.chain)]:
+            raise RuntimeError("a parameter of the chain was changed or replaced between its forward and backward pass")
         saved = ctx.saved_tensors
         memo = _put_tensors(ctx.memo, iter(saved[ctx.outputs :]))
         wanted = ctx.needs_input_grad[2 + ctx.count :]

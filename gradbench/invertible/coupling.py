@@ -12,10 +12,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from gradbench.invertible.convolution import is_plain_convolution, pull_back_convolution
 from gradbench.invertible.gradients import Gradients, recompute, vector_jacobian
 from gradbench.invertible.protocol import Invertible, steps_of
 from gradbench.invertible.replay import frozen_statistics
-from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state, detach_from
+from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state, unshared
 
 __all__ = ["AdditiveCoupling", "SplitConvolution"]
 
@@ -84,17 +85,24 @@ def _undo(
     branch: nn.Module, at: State, total: State, d_at: State, d_total: State, memo: Memo, gradients: Gradients
 ) -> tuple[State, State]:
     """Return total - branch(at), in the memory of `total`, and d_at + the gradient through the branch, in d_at's."""
-    if isinstance(branch, Invertible):
-        value = detach_from(branch.rerun(at, memo), at)
-        rest = _subtract(total, value)
-        _, d_branch = branch.backward_step(value, tuple(t.clone() for t in d_total), memo, gradients)
-    else:
-        leaves, value = recompute(branch, at, memo)
-        rest = _subtract(total, tuple(tensor.detach() for tensor in value))
-        d_branch = vector_jacobian(branch, leaves, value, d_total, gradients)
-    for gradient, more in zip(d_at, d_branch, strict=True):
+    value, pull_back = _run_again(branch, at, memo, gradients)
+    rest = _subtract(total, value)
+    for gradient, more in zip(d_at, pull_back(d_total), strict=True):
         gradient.add_(more)
     return rest, d_at
+
+
+def _run_again(
+    branch: nn.Module, at: State, memo: Memo, gradients: Gradients
+) -> tuple[State, Callable[[State], State]]:
+    """Return branch(at), and the function from its gradient, which is only read, to the gradient of `at`."""
+    if isinstance(branch, Invertible):
+        value = unshared(branch.rerun(at, memo), at)
+        return value, lambda dy: branch.backward_step(value, tuple(t.clone() for t in dy), memo, gradients)[1]
+    if is_plain_convolution(branch, at[0].device.type):
+        return (branch(*at),), lambda dy: (pull_back_convolution(branch, at[0], dy[0], gradients),)
+    leaves, output = recompute(branch, at, memo)
+    return tuple(t.detach() for t in output), lambda dy: vector_jacobian(branch, leaves, output, dy, gradients)
 
 
 def _subtract(total: State, value: State) -> State:

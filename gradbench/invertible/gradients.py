@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gradbench.invertible.replay import replayed
-from gradbench.invertible.state import Memo, State, as_state, detach_from
+from gradbench.invertible.state import Memo, State, as_state, unshared
 
 __all__ = ["Gradients", "parameters_of", "pull_back", "recompute", "vector_jacobian"]
 
@@ -56,22 +56,21 @@ def recompute(module: nn.Module, x: State, memo: Memo) -> tuple[State, State]:
 
 
 def vector_jacobian(module: nn.Module, leaves: State, y: State, dy: State, gradients: Gradients) -> State:
-    """Return the gradient of `leaves` and add the parameters' gradients. What is returned belongs to the caller."""
+    """Return the gradient of `leaves`, which may share memory with `dy`, and add the parameters' gradients."""
     parameters = [parameter for parameter in parameters_of(module) if gradients.wants(parameter)]
     pairs = [(output, gradient) for output, gradient in zip(y, dy, strict=True) if output.requires_grad]
     outputs, incoming = [output for output, _ in pairs], [gradient for _, gradient in pairs]
     found: Sequence[Tensor | None] = torch.autograd.grad(outputs, [*leaves, *parameters], incoming, allow_unused=True)
     dx = tuple(
-        torch.zeros_like(leaf) if gradient is None else gradient
-        for leaf, gradient in zip(leaves, found, strict=False)
+        torch.zeros_like(leaf) if gradient is None else gradient for leaf, gradient in zip(leaves, found, strict=False)
     )
     for parameter, gradient in zip(parameters, found[len(leaves) :], strict=True):
         if gradient is not None:
-            gradients.add(parameter, *detach_from((gradient,), (*dx, *dy)))
+            gradients.add(parameter, *unshared((gradient,), (*dx, *dy)))
     return dx
 
 
 def pull_back(module: nn.Module, x: State, dy: State, memo: Memo, gradients: Gradients) -> State:
     """Return the gradient of `x` by one recomputation of an ordinary module, and add its parameters' gradients."""
     leaves, y = recompute(module, x, memo)
-    return detach_from(vector_jacobian(module, leaves, y, dy, gradients), leaves)
+    return unshared(vector_jacobian(module, leaves, y, dy, gradients), leaves)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from torch import nn
 
 from gradbench.invertible.chain import Chain
-from gradbench.invertible.coupling import AdditiveCoupling
 
 __all__ = ["LayerInfo", "layers"]
 
@@ -33,25 +32,36 @@ class LayerInfo:
 def layers(model: nn.Module) -> list[LayerInfo]:
     """Return every layer that `watch_rebuilt` reports, a coupling before the layers of its branches.
 
-    The blocks are what stands in an outermost chain, except for what is named `stem` and for poolings: the stem has number
-    -1, and a pooling the number of the block before it.
+    The blocks are what stands in an outermost chain, except for what is named `stem` and for poolings: the stem has
+    number -1, and a pooling the number of the block before it.
     """
-    found: list[LayerInfo] = []
-    inner: set[str] = set()
-    for name, module in model.named_modules():
-        if isinstance(module, Chain) and not any(name.startswith(f"{outer}.") for outer in inner if outer != name):
-            inner.add(name)
-            block = -1
-            for child_name, child in module.named_children():
-                block += child_name != "stem" and getattr(child, "kind", "user") != "pooling"
-                found.extend(_inside(f"{name}.{child_name}".lstrip("."), child, block))
-    return found
+    return list(_outermost("", model))
 
 
-def _inside(name: str, module: nn.Module, block: int) -> Iterator[LayerInfo]:
-    if not isinstance(module, Chain):
-        yield LayerInfo(name, module, getattr(module, "kind", "user"), block)
-    if isinstance(module, AdditiveCoupling | Chain):
-        for child_name, child in module.named_children():
-            if isinstance(module, Chain) or isinstance(child, Chain):
-                yield from _inside(f"{name}.{child_name}", child, block)
+def _kind(module: nn.Module) -> str:
+    return str(getattr(module, "kind", "user"))
+
+
+def _children(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield every child, one that is used twice too, with its name in the model."""
+    prefix = f"{name}." if name else ""
+    for child_name, child in module._modules.items():
+        if child is not None:
+            yield prefix + child_name, child
+
+
+def _outermost(name: str, module: nn.Module) -> Iterator[LayerInfo]:
+    block = -1
+    for child_name, child in _children(name, module):
+        if isinstance(module, Chain):
+            block += child_name.rpartition(".")[2] != "stem" and _kind(child) != "pooling"
+            yield from _inside(child_name, child, block, in_chain=True)
+        else:
+            yield from _outermost(child_name, child)
+
+
+def _inside(name: str, module: nn.Module, block: int, *, in_chain: bool) -> Iterator[LayerInfo]:
+    if in_chain and not isinstance(module, Chain):
+        yield LayerInfo(name, module, _kind(module), block)
+    for child_name, child in _children(name, module):
+        yield from _inside(child_name, child, block, in_chain=isinstance(module, Chain))

@@ -1,7 +1,7 @@
 """What an invertible module is: it can rebuild its input from its output, and with that form its gradients.
 
-The engine moves activations as a `State`, a tuple of contiguous channel groups. A module is asked for four steps, all of
-them with gradients off; `Invertible` has a default for each, built from `forward` and `inverse` alone.
+The engine moves activations as a `State`, a tuple of contiguous channel groups. A module is asked for four steps, all
+with gradients off; `Invertible` has a default for each, built from `forward` and `inverse` alone.
 """
 
 from __future__ import annotations

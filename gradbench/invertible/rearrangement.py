@@ -93,17 +93,15 @@ class ChannelPooling(Rearrangement):
     def inverse(self, *y: Tensor) -> Tensor | State:
         """Return the groups at full size."""
         return as_output(
-            tuple(
-                tensor.unflatten(1, (2, 2, -1)).permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3) for tensor in y
-            )
+            tuple(tensor.unflatten(1, (2, 2, -1)).permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3) for tensor in y)
         )
 
 
 class BatchPooling(Rearrangement):
     """Each 2x2 square of pixels to the batch axis, (N, C, H, W) -> (4 N, C, H/2, W/2) for each group.
 
-    Offsets come first: `y.view(4, N, ...)` gives the four copies, number 2 di + dj at row offset di and column offset dj.
-    Hascoet et al., P_b.
+    Offsets come first: `y.view(4, N, ...)` gives the four copies, number 2 di + dj at row offset di and column offset
+    dj. Hascoet et al., P_b.
     """
 
     def forward(self, *x: Tensor) -> Tensor | State:
@@ -113,9 +111,7 @@ class BatchPooling(Rearrangement):
     def inverse(self, *y: Tensor) -> Tensor | State:
         """Return the groups at full size."""
         return as_output(
-            tuple(
-                tensor.unflatten(0, (2, 2, -1)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3) for tensor in y
-            )
+            tuple(tensor.unflatten(0, (2, 2, -1)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3) for tensor in y)
         )
 
 

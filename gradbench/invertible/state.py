@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-__all__ = ["LayerError", "Memo", "State", "as_output", "as_state", "detach_from"]
+__all__ = ["LayerError", "Memo", "State", "as_output", "as_state", "unshared"]
 
 #: Activations: contiguous groups of channels, each (N, C_g, H, W).
 State: TypeAlias = tuple[Tensor, ...]
@@ -37,7 +37,7 @@ def as_output(state: State) -> Tensor | State:
     return state[0] if len(state) == 1 else state
 
 
-def detach_from(state: State, others: State) -> State:
+def unshared(state: State, others: State) -> State:
     """Return `state` with a copy in place of each tensor that shares memory with `others` or with an earlier one.
 
     Tensors of `state` may then be overwritten. Copies what is expanded as well.

@@ -20,7 +20,7 @@ _watchers: list[Watcher] = []
 
 @contextmanager
 def watch_rebuilt(callback: Watcher) -> Iterator[None]:
-    """Call `callback(module, x, y)` for every layer and coupling of every chain, in backward passes inside this context.
+    """Call `callback(module, x, y)` for every layer of every chain, couplings too, in backward passes in this context.
 
     `x` is the layer's rebuilt input and `y` the output that it was rebuilt from. Their memory is used again after the
     call: copy what is to be kept.
