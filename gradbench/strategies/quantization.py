@@ -32,6 +32,7 @@ class _Handle:
 
     def __init__(self, make: Callable[[], Tensor]) -> None:
         self.make = make
+        self.storages: list[StorageWeakRef] = []
 
 
 class _Activations:
@@ -65,7 +66,7 @@ class _Activations:
 
     def remember(self, x: Tensor, handle: _Handle) -> _Handle:
         """Give the live tensor x this handle, for whoever saves it next."""
-        handle.storage = StorageWeakRef(x.untyped_storage())  # type: ignore[attr-defined]
+        handle.storages.append(StorageWeakRef(x.untyped_storage()))
         self.handles[_key(x)] = handle
         return handle
 
@@ -98,7 +99,7 @@ class _Activations:
             self.waiting[_key(x)].make = _input_of_norm(handle, beta, gain, mean)
             if not self.exact_forward:
                 y = _straight_through(y, handle)
-                self.remember(y, _Handle(handle.make))
+                self.remember(y, handle)
             results.append((y, handle))
         self.waiting = {}
         return self.alive(outputs, results)

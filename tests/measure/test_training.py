@@ -1,0 +1,79 @@
+"""Training is decided by its seed: the schedule, the twin runs, and divergence as a result."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gradbench.case.schema import Data, Model, Train
+from gradbench.data import DATASETS
+from gradbench.data.batches import Batches
+from gradbench.measure.training import evaluate, one_cycle, train
+from gradbench.models.build import build
+from gradbench.strategies import STRATEGIES
+from gradbench.strategies.base import Strategy
+from tests.measure.planted import Planted
+
+DATA = Data(name="synthetic", batch_size=16, image_size=16)
+SETTINGS = Train(steps=30, learning_rate=0.05, evaluate_every=15, evaluate_images=64)
+
+
+def batches() -> Batches:
+    return Batches(DATASETS["synthetic"].load()(DATA, torch.device("cpu"), 0), DATA, 0)
+
+
+def fresh_model() -> nn.Module:
+    torch.manual_seed(0)
+    return build(Model(name="hybrid", depth=2, width=8), classes=10, image_size=16)
+
+
+def run(strategy: Strategy, settings: Train = SETTINGS) -> tuple[list, dict[str, Tensor]]:
+    model = fresh_model()
+    points = train(model, strategy, batches(), settings, steps=settings.steps, curve=True)
+    return points, model.state_dict()
+
+
+def test_checkpoint_training_is_stored_training_bit_for_bit() -> None:
+    points, state = run(STRATEGIES.create("stored"))
+    again, twin = run(STRATEGIES.create("checkpoint"))
+    assert [p.loss for p in points] == [p.loss for p in again]
+    assert all(torch.equal(value, twin[name]) for name, value in state.items())
+    assert [p.step for p in points] == [0, 15, 30]
+    assert math.isnan(points[0].train_loss)
+    assert points[-1].loss < 0.8 * points[0].loss
+
+
+def test_divergence_ends_training_and_is_seen() -> None:
+    points, _ = run(Planted(lambda name, g: g * 1e30))
+    assert points[-1].diverged
+    assert len(points) < 3 or not math.isfinite(points[-1].loss)
+    assert not points[0].diverged
+
+
+@pytest.mark.parametrize(("warmup", "peak_at"), [(0.0, 0), (0.25, 4), (1.0, 19)])
+def test_one_cycle_rises_to_the_peak_and_falls_to_zero(warmup: float, peak_at: int) -> None:
+    settings = Train(steps=20, learning_rate=0.4, warmup=warmup)
+    rates = [one_cycle(step, settings) for step in range(20)]
+    assert max(rates) == pytest.approx(0.4)
+    assert rates.index(max(rates)) in (peak_at, peak_at + 1)
+    assert all(rate > 0 for rate in rates)
+    differences = {round(b - a, 9) for a, b in zip(rates, rates[1:], strict=False)}
+    assert len(differences) <= 3
+    if warmup < 1:
+        assert one_cycle(20, settings) == 0
+
+
+def test_evaluate_is_mean_loss_and_share_of_hits() -> None:
+    class Says(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1)[:, :3] * 1.0
+
+    x = torch.zeros(5, 1, 1, 3)
+    x[torch.arange(5), 0, 0, torch.tensor([0, 1, 2, 0, 0])] = 50.0
+    y = torch.tensor([0, 1, 2, 0, 1])
+    loss, accuracy = evaluate(Says(), [(x[:2], y[:2]), (x[2:], y[2:])])
+    assert accuracy == 0.8
+    assert loss == pytest.approx(10.0)
