@@ -1,5 +1,6 @@
 """CIFAR-10's file: what is accepted, how it comes to be, and one sentence for each way in which it cannot."""
 
+import inspect
 import sys
 import zipfile
 from pathlib import Path
@@ -122,6 +123,14 @@ def test_a_torchvision_of_another_torch_is_one_sentence(tmp_path: Path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(EnvironmentError, match=r"\(operator torchvision::nms does not exist\): install"):
         prepare(settings(tmp_path / "data"))
+
+
+def test_the_installed_torchvision_downloads_as_it_is_asked_to() -> None:
+    try:
+        reader = cifar10._reader()
+    except EnvironmentError as error:
+        pytest.skip(str(error))
+    assert {"root", "train", "download"} <= set(inspect.signature(reader).parameters)
 
 
 @pytest.mark.parametrize("error", [OSError("<urlopen error no route to host>"), RuntimeError("File not found")])
