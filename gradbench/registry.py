@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
 from gradbench.errors import UsageError, did_you_mean
@@ -53,13 +52,15 @@ class Registry(Mapping[str, Entry]):
 
     def _all(self) -> dict[str, Entry]:
         if not self._discovered:
+            from importlib.metadata import entry_points  # slow to import, and needed for foreign names only
+
             self._discovered = True
             for point in entry_points(group=self._group):
                 self._entries.setdefault(point.name, point.load())
         return self._entries
 
     def __getitem__(self, name: str) -> Entry:
-        return self._all()[name]
+        return self._entries[name] if name in self._entries else self._all()[name]
 
     def __iter__(self) -> Any:
         return iter(self._all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from gradbench.case.keys import flatten, nest, setting_of
 from gradbench.case.schema import Case, Override, Scalar, Settings
 
-__all__ = ["Cell", "applies", "expand", "points"]
+__all__ = ["Cell", "applies", "count", "expand", "points"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ def applies(override: Override, point: Mapping[str, Scalar], seed: int) -> bool:
         axis in known and known[axis] in (wanted if isinstance(wanted, list) else [wanted])
         for axis, wanted in override.when.items()
     )
+
+
+def count(case: Case) -> int:
+    """Return how many cells `expand` gives."""
+    return case.seeds * math.prod(len(values) for values in case.matrix.values())
 
 
 def expand(case: Case, name: str) -> tuple[Cell, ...]:

@@ -18,7 +18,7 @@ from gradbench.case.plan import plan
 from gradbench.case.schema import Case, Claim, Override, Settings
 from gradbench.errors import CaseError, did_you_mean
 
-__all__ = ["find", "load"]
+__all__ = ["find", "load", "load_profiles"]
 
 
 def load(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -> Case:
@@ -30,17 +30,9 @@ def load(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -> Ca
         CaseError: mistakes, one line each.
         OSError: the file cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise CaseError([f"{path}: not valid TOML: byte {error.start + 1} is not UTF-8"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise CaseError([syntax_mistake(str(path), error)]) from error
-    file, mistakes = _read_file(document)
+    file, mistakes = _read(path)
     changes, wrong_sets = _read_sets(sets)
     mistakes += wrong_sets
-    mistakes += _check(file)
     chosen = [file.own, changes]
     if profile is not None and profile in file.profiles:
         chosen.insert(1, file.profiles[profile])
@@ -49,8 +41,21 @@ def load(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -> Ca
         mistakes.append(Mistake((PROFILE,), f"{path.stem} has no profile {toml(profile)}: {known}"))
     mistakes += check_settings(chosen, list(file.overrides.values()))
     if mistakes:
-        raise CaseError(lines(mistakes, str(path), text))
+        raise CaseError(lines(mistakes, str(path), file.text))
     return _build(file, chosen)
+
+
+def load_profiles(path: Path) -> dict[str, Case]:
+    """Return the case in `path` with each of its profiles, by their names; it is read once.
+
+    Raises:
+        CaseError: mistakes, one line each.
+        OSError: the file cannot be read.
+    """
+    file, mistakes = _read(path)
+    if mistakes:
+        raise CaseError(lines(mistakes, str(path), file.text))
+    return {name: _build(file, [file.own, layer]) for name, layer in file.profiles.items()}
 
 
 _Pairs = list[tuple[str, Any]]
@@ -60,15 +65,22 @@ _Pairs = list[tuple[str, Any]]
 class _File:
     """The valid parts of a file; overrides and claims by their position."""
 
+    text: str
     own: Layer
     profiles: Mapping[str, Layer]
     overrides: Mapping[int, tuple[Override, Layer]]
     claims: Mapping[int, Claim]
 
 
-def _read_file(document: dict[str, Any]) -> tuple[_File, list[Mistake]]:
-    """Check every part by itself."""
-    own_pairs, profile_pairs, mistakes = _split(document)
+def _read(path: Path) -> tuple[_File, list[Mistake]]:
+    """Check every part by itself, then all together."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        own_pairs, profile_pairs, mistakes = _split(tomllib.loads(text))
+    except UnicodeDecodeError as error:
+        raise CaseError([f"{path}: not valid TOML: byte {error.start + 1} is not UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise CaseError([syntax_mistake(str(path), error)]) from error
     own, found = read_layer(own_pairs, (), Case)
     mistakes += found
     profiles = {}
@@ -81,7 +93,8 @@ def _read_file(document: dict[str, Any]) -> tuple[_File, list[Mistake]]:
         mistakes += found
         overrides[index] = Override.model_validate(table), layer
     claims = {index: Claim.model_validate(table) for index, table in _sound("claim", own_pairs, mistakes).items()}
-    return _File(own, profiles, overrides, claims), mistakes
+    file = _File(text, own, profiles, overrides, claims)
+    return file, [*mistakes, *_check(file)]
 
 
 def _split(document: dict[str, Any]) -> tuple[_Pairs, dict[str, _Pairs], list[Mistake]]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gradbench.case.schema import Data
     from gradbench.data.dataset import Dataset
 
-__all__ = ["identity", "load", "prepare"]
+__all__ = ["identity", "load", "location", "prepare"]
 
 #: SHA-256 over the bytes of x_train, y_train, x_test and y_test, one after the other.
 DIGEST = "80387ddb9a0edf3fc4a964ee3770296169bb26a651050df20035579673099660"
@@ -53,7 +53,7 @@ def load(settings: Data, device: torch.device, seed: int) -> Dataset:
     from gradbench.data.dataset import Dataset
 
     prepare(settings)
-    path = _file(settings)
+    path = location(settings)
     try:
         with np.load(path) as file:
             arrays = Arrays(*(file[name] for name in Arrays._fields))
@@ -75,7 +75,7 @@ def prepare(settings: Data) -> None:
         EnvironmentError: no torchvision, no network, no room, or the file is not the real one.
     """
     require(settings, classes=10, image_size=32)
-    path = _file(settings)
+    path = location(settings)
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,8 @@ def prepare(settings: Data) -> None:
         raise EnvironmentError(f"{path}: not the real CIFAR-10; delete it, and the next run downloads it again")
 
 
-def _file(settings: Data) -> Path:
+def location(settings: Data) -> Path:
+    """Return where the file is, or would be after a download."""
     folder = settings.path or os.environ.get("GRADBENCH_DATA") or "~/.cache/gradbench"
     return Path(folder).expanduser() / "cifar10.npz"
 

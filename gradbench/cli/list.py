@@ -1,0 +1,53 @@
+"""`gradbench list`: the names that a case or a command line can use."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from gradbench.cli.tables import print_table
+
+__all__ = ["command"]
+
+Row = dict[str, str | list[str] | list[int]]
+
+
+@click.command(short_help="List names.")
+@click.argument("what", type=click.Choice(["cases", "strategies", "models", "data"]), default="cases")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one object an entry.")
+def command(what: str, as_json: bool) -> None:
+    """List the shipped cases, or the strategies, models or data sets that a case can name."""
+    rows = _cases() if what == "cases" else _entries(what)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    headers = [header for header in rows[0] if any(row[header] for row in rows)] if rows else []
+    print_table(headers, [[_text(row[header]) for header in headers] for row in rows])
+
+
+def _cases() -> list[Row]:
+    from gradbench.case.find import shipped
+    from gradbench.case.load import load
+
+    rows: list[Row] = []
+    for name, path in shipped().items():
+        case = load(path)
+        rows.append({"name": name, "title": case.title, "profiles": list(case.profile), "tags": list(case.tags)})
+    return rows
+
+
+def _entries(what: str) -> list[Row]:
+    from gradbench.data import DATASETS
+    from gradbench.models import MODELS
+    from gradbench.strategies import STRATEGIES
+
+    rows: list[Row] = []
+    for name, entry in {"strategies": STRATEGIES, "models": MODELS, "data": DATASETS}[what].items():
+        written = f"{name}:K" if entry.argument else name
+        rows.append({"name": written, "K": list(entry.allowed), "summary": entry.summary, "source": entry.source})
+    return rows
+
+
+def _text(value: str | list[str] | list[int]) -> str:
+    return value if isinstance(value, str) else " ".join(map(str, value))

@@ -1,0 +1,85 @@
+"""`gradbench run`: parse, then hand over to the runner."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command(short_help="Run cases.")
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="A shipped case, a glob or a .toml; repeatable.",
+)
+@click.option("--profile", metavar="NAME", help="The case's profile; by default full with a GPU, quick without.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a setting: train.steps=100; repeatable."
+)
+@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("reports"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder that gets a folder for each case.",
+)
+@click.option("--jobs", type=int, metavar="N", help="Cells at a time; by default what suits the machine.")
+@click.option(
+    "--only",
+    default="failed,missing",
+    show_default=True,
+    metavar="WHICH",
+    help="Of the cells not finished, run the failed, the missing (never run), or both.",
+)
+@click.option("--fresh", is_flag=True, help="Run every cell again, finished or not.")
+@click.option("--dry-run", is_flag=True, help="Say how many cells there are and how long they may take; run none.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Give up on a cell after this long.")
+@click.option("-q", "--quiet", count=True, help="Only the report's path and failures.")
+@click.option("-v", "--verbose", count=True, help="Each strategy's verdict too.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    cases: tuple[str, ...],
+    profile: str | None,
+    sets: tuple[str, ...],
+    device: str,
+    out: Path,
+    jobs: int | None,
+    only: str,
+    fresh: bool,
+    dry_run: bool,
+    timeout: float | None,
+    quiet: int,
+    verbose: int,
+) -> None:
+    """Run cases: every cell that is not finished yet, then write tables and a report.
+
+    Finished cells are kept under a hash of all that decides their numbers, so the same command goes on where an
+    interrupted one ended. Results go to stdout, progress to stderr.
+    """
+    from gradbench.runner.run import RunOptions, run_cases
+
+    options = RunOptions(
+        cases=cases,
+        profile=profile,
+        sets=sets,
+        device=device,
+        out=out,
+        jobs=jobs,
+        only=frozenset(word.strip() for word in only.split(",")),
+        fresh=fresh,
+        dry_run=dry_run,
+        timeout=timeout,
+        verbosity=verbose - quiet,
+        argv=("gradbench", *sys.argv[1:]),
+    )
+    ctx.exit(run_cases(options))

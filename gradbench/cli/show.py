@@ -1,0 +1,143 @@
+"""`gradbench show`: a case as it will be run, or the verdicts of a run."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gradbench.cli.runs import find_run, is_run
+from gradbench.cli.tables import print_table
+from gradbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from gradbench.analysis.summary import Summary
+
+__all__ = ["command"]
+
+_STYLES = {
+    **dict.fromkeys(("exact", "rounding", "below-noise", "held"), "green"),
+    **dict.fromkeys(("unresolved", "comparable"), "yellow"),
+    **dict.fromkeys(("harmful", "broken", "not"), "red"),
+}
+#: Columns of `Summary.by_setting` with their headers and formats.
+_NUMBERS = {
+    "rel_error": ("rel. error", ".2g"),
+    "noise_ratio": ("noise ratio", ".2g"),
+    "min_snr_db": ("SNR dB", ".1f"),
+    "accuracy": ("accuracy", ".3f"),
+    "time_ratio": ("time", ".2f"),
+    "bytes_per_pixel": ("B/pixel", ".0f"),
+}
+
+
+@click.command(short_help="Show a case or a run.")
+@click.argument("what", metavar="CASE|RUN|latest")
+@click.option("--profile", metavar="NAME", help="Of a case: apply this profile.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Of a case: change a setting; repeatable.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    show_default=True,
+    metavar="DIR",
+    help="Where `latest` is looked for.",
+)
+def command(what: str, profile: str | None, sets: tuple[str, ...], out: Path) -> None:
+    """Show a case as a TOML file that says the same with every setting spelled out, or the verdicts of a run.
+
+    A run is named by its folder, by `latest` for the newest run of all, or by `CASE/latest`.
+    """
+    if not is_run(what):
+        _show_case(what, profile, sets)
+    elif profile is not None or sets:
+        raise UsageError(f"{what} is a run: --profile and --set are for cases")
+    else:
+        _show_run(find_run(what, out))
+
+
+def _show_case(what: str, profile: str | None, sets: tuple[str, ...]) -> None:
+    from gradbench.case.expand import count
+    from gradbench.case.find import find
+    from gradbench.case.load import load, load_profiles
+    from gradbench.case.write import dumps
+
+    for path in find(what):
+        case = load(path, profile, sets)
+        sizes = ", ".join(f"{name} {count(each)}" for name, each in load_profiles(path).items()) or "no profiles"
+        using = f"with profile {profile}" if profile else "without a profile"
+        points = count(case) // case.seeds
+        lines = [
+            f"# {path}, {using}: {count(case)} cells, {points} settings with {case.seeds} seeds each",
+            f"# cells by profile: {sizes}",
+            "# stored training, the reference, is measured beside measure.strategies",
+            dumps(case),
+        ]
+        _print_toml("\n".join(lines))
+
+
+def _print_toml(text: str) -> None:
+    if not sys.stdout.isatty():
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    Console().print(Syntax(text, "toml", theme="ansi_dark", background_color="default", word_wrap=True))
+
+
+def _show_run(folder: Path) -> None:
+    from gradbench.analysis.summary import summarise
+
+    summary = summarise(folder)
+    counts = ", ".join(f"{number} {status}" for status, number in summary.counts.items())
+    click.echo(f"{folder}: {counts}\n\n{summary.sentence}\n")
+    _print_settings(summary)
+    if summary.claims:
+        click.echo("\nClaims")
+        headers = ["status", "claim", "value", "test", "95 % interval", "seeds", "says"]
+        print_table(headers, [_claim(claim) for claim in summary.claims], ["value", "seeds"], _STYLES)
+    if len(summary.failures):
+        click.echo("\nNot ok")
+        headers = [name for name in summary.failures.columns if name != "cell"]
+        rows = [[str(row[name]) for name in headers] for row in summary.failures.to_dict("records")]
+        print_table(headers, rows)
+
+
+def _print_settings(summary: Summary) -> None:
+    """A row a setting; numbers that no setting has are left out."""
+    frame = summary.by_setting
+    if frame.empty:
+        return
+    shown = {name: form for name, form in _NUMBERS.items() if frame[name].notna().any()}
+    names = [name for name in frame.columns if name in frame.columns[: list(frame.columns).index("strategy") + 1]]
+    headers = [*names, "verdicts", *(header for header, _ in shown.values())]
+    rows = [
+        [
+            *(_text(row[name]) for name in names),
+            row["verdicts"],
+            *(_text(row[name], form) for name, (_, form) in shown.items()),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    print_table(headers, rows, headers[len(names) + 1 :], _STYLES)
+
+
+def _claim(claim: dict[str, Any]) -> list[str]:
+    interval = f"{_text(claim['low'])} to {_text(claim['high'])}" if not _is_absent(claim["low"]) else ""
+    says = f"{claim['says']} ({claim['reason']})" if claim["reason"] else claim["says"]
+    value = _text(claim["value"])
+    return [claim["status"], claim["claim"], value, claim["test"], interval, str(claim["seeds"]), says]
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _text(value: Any, form: str = ".4g") -> str:
+    if _is_absent(value):
+        return "-"
+    return format(value, form) if isinstance(value, float) else str(value)
