@@ -64,7 +64,11 @@ def command(ctx: click.Context, out: Path) -> None:
     for name, check in checks:
         for finding in check():
             findings.append(finding)
-            mark = click.style("ok", fg="green") if finding.ok else click.style("!!", fg="red", bold=True)
+            mark = (
+                click.style("ok", fg="green")
+                if finding.ok
+                else click.style("!!", fg="red" if finding.needed else "yellow")
+            )
             click.echo(f"{mark} {name:<12} {finding.text}")
     runs = all(finding.ok for finding in findings if finding.needed)
     click.echo("A quick profile can run here." if runs else "No case can run here until the lines with !! are mended.")

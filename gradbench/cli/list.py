@@ -23,7 +23,9 @@ def command(what: str, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     headers = [header for header in rows[0] if any(row[header] for row in rows)] if rows else []
-    print_table(headers, [[_text(row[header]) for header in headers] for row in rows])
+    print_table(
+        headers, [[_text(row[header]) for header in headers] for row in rows], prose=["title", "summary", "source"]
+    )
 
 
 def _cases() -> list[Row]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradbench.cli.runs import find_run, is_run
-from gradbench.cli.tables import print_table
+from gradbench.cli.tables import print_sentence, print_table
 from gradbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ __all__ = ["command"]
 
 _STYLES = {
     **dict.fromkeys(("exact", "rounding", "below-noise", "held"), "green"),
-    **dict.fromkeys(("unresolved", "comparable"), "yellow"),
-    **dict.fromkeys(("harmful", "broken", "not"), "red"),
+    **dict.fromkeys(("unresolved", "comparable", "not measured"), "yellow"),
+    **dict.fromkeys(("harmful", "broken", "not held"), "red"),
 }
 #: Columns of `Summary.by_setting` with their headers and formats.
 _NUMBERS = {
-    "rel_error": ("rel. error", ".2g"),
-    "noise_ratio": ("noise ratio", ".2g"),
+    "rel_error": ("error", ".2g"),
+    "noise_ratio": ("noise", ".2g"),
     "min_snr_db": ("SNR dB", ".1f"),
     "accuracy": ("accuracy", ".3f"),
     "time_ratio": ("time", ".2f"),
@@ -94,43 +94,54 @@ def _show_run(folder: Path) -> None:
 
     summary = summarise(folder)
     counts = ", ".join(f"{number} {status}" for status, number in summary.counts.items())
-    click.echo(f"{folder}: {counts}\n\n{summary.sentence}\n")
+    click.echo(f"{folder}: {counts}\n")
+    print_sentence(summary.sentence)
     _print_settings(summary)
     if summary.claims:
         click.echo("\nClaims")
-        headers = ["status", "claim", "value", "test", "95 % interval", "seeds", "says"]
-        print_table(headers, [_claim(claim) for claim in summary.claims], ["value", "seeds"], _STYLES)
+        headers = ["status", "claim", "value", "test", "95 % interval", "seeds"]
+        print_table(headers, [_claim(claim) for claim in summary.claims], ["value", "seeds"], ["claim"], _STYLES)
     if len(summary.failures):
         click.echo("\nNot ok")
         headers = [name for name in summary.failures.columns if name != "cell"]
         rows = [[str(row[name]) for name in headers] for row in summary.failures.to_dict("records")]
-        print_table(headers, rows)
+        print_table(headers, rows, prose=["reason"])
 
 
 def _print_settings(summary: Summary) -> None:
-    """A row a setting; numbers that no setting has are left out."""
+    """A table for each value of the axes of names, a row a setting; numbers that no setting has are left out."""
     frame = summary.by_setting
     if frame.empty:
         return
-    shown = {name: form for name, form in _NUMBERS.items() if frame[name].notna().any()}
-    names = [name for name in frame.columns if name in frame.columns[: list(frame.columns).index("strategy") + 1]]
-    headers = [*names, "verdicts", *(header for header, _ in shown.values())]
-    rows = [
-        [
-            *(_text(row[name]) for name in names),
-            row["verdicts"],
-            *(_text(row[name], form) for name, (_, form) in shown.items()),
+    numbers = {name: form for name, form in _NUMBERS.items() if frame[name].notna().any()}
+    points = list(frame.columns[: frame.columns.get_loc("strategy")])
+    groups = [name for name in points if name in summary.axes.groups or frame[name].nunique() == 1]
+    axes = [name for name in points if name not in groups]
+    headers = [*axes, "strategy", "verdict", *(header for header, _ in numbers.values())]
+    for key, rows in frame.groupby(groups, sort=False) if groups else [((), frame)]:
+        title = ", ".join(f"{name} {value}" for name, value in zip(groups, key, strict=True))
+        click.echo(f"\n{title}" if title else "")
+        texts = [
+            [
+                *(_text(row[name]) for name in (*axes, "strategy")),
+                _verdict(row),
+                *(_text(row[name], form) for name, (_, form) in numbers.items()),
+            ]
+            for row in rows.to_dict("records")
         ]
-        for row in frame.to_dict("records")
-    ]
-    print_table(headers, rows, headers[len(names) + 1 :], _STYLES)
+        print_table(headers, texts, [*axes, *headers[len(axes) + 2 :]], styles=_STYLES)
+
+
+def _verdict(row: dict[Any, Any]) -> str:
+    """The verdict of all seeds, else how many have which."""
+    unanimous = f"{row['verdict']} {row['seeds']}" == row["verdicts"]
+    return str(row["verdict"] if unanimous else row["verdicts"])
 
 
 def _claim(claim: dict[str, Any]) -> list[str]:
     interval = f"{_text(claim['low'])} to {_text(claim['high'])}" if not _is_absent(claim["low"]) else ""
     says = f"{claim['says']} ({claim['reason']})" if claim["reason"] else claim["says"]
-    value = _text(claim["value"])
-    return [claim["status"], claim["claim"], value, claim["test"], interval, str(claim["seeds"]), says]
+    return [claim["status"], says, _text(claim["value"]), claim["test"], interval, str(claim["seeds"])]
 
 
 def _is_absent(value: Any) -> bool:

@@ -1,28 +1,40 @@
-"""Tables on stdout: rich on a terminal, aligned plain text in a pipe or a file."""
+"""Tables and sentences on stdout: fitted to a terminal, aligned plain text in a pipe or a file."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import click
 
-__all__ = ["print_table"]
+__all__ = ["print_sentence", "print_table"]
+
+
+def print_sentence(text: str) -> None:
+    """Print text, wrapped between words on a terminal."""
+    click.echo(textwrap.fill(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text)
 
 
 def print_table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = (), styles: Mapping[str, str] = {}
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numbers: Sequence[str] = (),
+    prose: Sequence[str] = (),
+    styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print rows under headers, the columns named in `numbers` to the right.
+    """Print rows under headers.
 
     Args:
         headers: the columns' names.
         rows: a text for each column.
-        numbers: names of columns of numbers.
-        styles: for a cell's first word the rich style that it gets on a terminal.
+        numbers: names of columns of numbers, which stand to the right.
+        prose: names of columns that a terminal may break into lines; the others stay whole.
+        styles: the rich style that a terminal gives to a text, or to one that begins with this word.
     """
     if sys.stdout.isatty():
-        _print_rich(headers, rows, numbers, styles)
+        _print_rich(headers, rows, numbers, prose, styles or {})
         return
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
     for row in (headers, *rows):
@@ -34,16 +46,22 @@ def print_table(
 
 
 def _print_rich(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str], styles: Mapping[str, str]
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numbers: Sequence[str],
+    prose: Sequence[str],
+    styles: Mapping[str, str],
 ) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for header in headers:
-        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for header, *texts in zip(headers, *rows, strict=True):
+        width = None if header in prose else max(map(len, (header, *texts)))
+        table.add_column(header, justify="right" if header in numbers else "left", min_width=width)
     for row in rows:
-        table.add_row(*(Text(text, styles.get(text.partition(" ")[0], "")) for text in row))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text(text, styles.get(text) or styles.get(text.partition(" ")[0], "")) for text in row))
+    console = Console(highlight=False)
+    console.width = max(console.width, console.measure(table).minimum)  # a terminal too narrow wraps, nothing is cut
+    console.print(table, crop=False)
