@@ -40,9 +40,7 @@ _REDUCE: dict[str, Callable[[pd.Series], float]] = {
 }
 
 
-def evaluate(
-    tables: Mapping[str, pd.DataFrame], claims: Sequence[Claim], axes: Iterable[str]
-) -> list[dict[str, Any]]:
+def evaluate(tables: Mapping[str, pd.DataFrame], claims: Sequence[Claim], axes: Iterable[str]) -> list[dict[str, Any]]:
     """Return a row of `results.CLAIMS` for every claim, in their order.
 
     Args:

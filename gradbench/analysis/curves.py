@@ -21,8 +21,10 @@ __all__ = ["against_axis", "cost", "layer_map", "lowest_snr", "over_steps", "pla
 
 def place(frame: pd.DataFrame, axes: Axes) -> pd.DataFrame:
     """`frame` with the columns `g`, `x` (if there is an axis to run along), `o0`, ... and `s` added."""
-    added: dict[str, Any] = {"s": frame["strategy"]}
-    added["g"] = frame[list(axes.groups)].astype(str).agg(" · ".join, axis=1) if axes.groups and len(frame) else ""
+    added: dict[str, Any] = {"s": frame["strategy"], "g": ""}
+    for number, name in enumerate(axes.groups):
+        words = frame[name].astype(str)
+        added["g"] = added["g"] + " · " + words if number else words
     if axes.along:
         added["x"] = frame[axes.along]
     for number, name in enumerate(axes.others):

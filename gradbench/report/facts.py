@@ -1,0 +1,69 @@
+"""What a manifest says about a run, for the page: title and question, how to repeat it, the environment."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gradbench.analysis.tables import Run
+
+__all__ = ["Facts", "facts"]
+
+#: Entries of the manifest that the page shows elsewhere.
+_ELSEWHERE = {"argv", "command", "case_text", "settings", "axes", "title", "question", "source", "schema"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the page says besides the tables.
+
+    Attributes:
+        title: the case's title.
+        question: the case's question.
+        source: who asked it first.
+        command: the command that repeats the run.
+        case_text: the case file.
+        environment: names and values.
+    """
+
+    title: str
+    question: str
+    source: str
+    command: str
+    case_text: str
+    environment: tuple[tuple[str, str], ...]
+
+
+def facts(run: Run) -> Facts:
+    """Read the facts from the run's manifest; what it does not say is empty."""
+    manifest = run.manifest
+    text = str(manifest.get("case_text", ""))
+    try:
+        case: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        case = {}
+    command = manifest.get("command") or manifest.get("argv", "")
+    shown = {key: value for key, value in manifest.items() if key not in _ELSEWHERE}
+    shown["data"] = manifest.get("settings", {}).get("data", {}).get("name", "")
+    return Facts(
+        title=str(manifest.get("title") or case.get("title") or manifest.get("case") or run.folder.name),
+        question=str(manifest.get("question") or case.get("question", "")),
+        source=str(manifest.get("source") or case.get("source", "")),
+        command=command if isinstance(command, str) else shlex.join(map(str, command)),
+        case_text=text,
+        environment=tuple(_flat(shown)),
+    )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key} ")
+        elif isinstance(value, list | tuple):
+            yield name, ", ".join(str(item) for item in value)
+        elif value not in (None, ""):
+            yield name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

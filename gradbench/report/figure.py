@@ -1,0 +1,151 @@
+"""A figure: a question, how to read the answer, one panel for each group, and what the reader may choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from gradbench.analysis.axes import Axes
+from gradbench.report.palette import Palette
+from gradbench.report.words import axis_name
+
+__all__ = ["Chart", "Control", "Figure", "Key", "Scene", "missing"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """A choice above a figure: it sets the charts' parameter `choice_NAME` or, named "variant", picks the chart."""
+
+    name: str
+    label: str
+    options: tuple[tuple[str, Any], ...]
+    value: Any
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a figure's key: a colour (CSS), a symbol (an SVG path in a box of 12 by 12) and a name."""
+
+    name: str
+    colour: str
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One Vega-Lite specification, drawn once for each group, its dataset and the variant to which it belongs."""
+
+    spec: dict[str, Any]
+    data: str
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What the page shows under one heading.
+
+    Attributes:
+        id: for links.
+        question: the heading.
+        reading: how to read it, with the direction that is better.
+        charts: what is drawn; none where `missing` says why.
+        groups: the panels: each chart is drawn for each group.
+        controls: the reader's choices.
+        keys: colours and symbols.
+        data: the datasets that the panels name.
+        missing: why there is no chart.
+    """
+
+    id: str
+    question: str
+    reading: str
+    charts: tuple[Chart, ...] = ()
+    groups: tuple[str, ...] = ()
+    controls: tuple[Control, ...] = ()
+    keys: tuple[Key, ...] = ()
+    data: dict[str, pd.DataFrame] = field(default_factory=dict)
+    missing: str = ""
+
+
+def missing(figure: str, question: str, why: str) -> Figure:
+    """The figure without its chart, and why."""
+    return Figure(figure, question, "", missing=why)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all figures of a page share: the axes' roles and the strategies' colours."""
+
+    axes: Axes
+    palette: Palette
+
+    @property
+    def along(self) -> str:
+        """The axis to run along, for axis titles."""
+        return axis_name(self.axes.along)
+
+    def groups(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        """The panels' names, as they first appear."""
+        return tuple(str(group) for group in frame["g"].unique())
+
+    def strategies(self, frame: pd.DataFrame) -> list[str]:
+        """The strategies of `frame` in the order of the run."""
+        present = set(frame["s"])
+        return [name for name in self.palette.places if name in present]
+
+    def other_controls(self, frame: pd.DataFrame) -> tuple[Control, ...]:
+        """A choice for each of the other numeric axes of which `frame` has several values."""
+        controls = []
+        for place, name in enumerate(self.axes.others):
+            values = sorted(frame[f"o{place}"].unique().tolist())
+            reference = self.axes.reference[name]
+            if len(values) > 1:
+                options = tuple((f"{value:g}", value) for value in values)
+                chosen = reference if reference in values else values[0]
+                controls.append(Control(f"o{place}", axis_name(name), options, chosen))
+        return tuple(controls)
+
+    def choose(self, column: str, label: str, values: Sequence[Any], value: Any) -> tuple[Control, ...]:
+        """A choice among the values of a column; none where there is no choice."""
+        options = tuple((f"{one:g}" if isinstance(one, int | float) else str(one), one) for one in values)
+        return (Control(column, label, options, value),) if len(options) > 1 else ()
+
+    def strategy_keys(self, frame: pd.DataFrame) -> tuple[Key, ...]:
+        """The key of the strategies of `frame`."""
+        return tuple(Key(name, self.palette.colour(name), self.palette.symbol(name)) for name in self.strategies(frame))
+
+    def chart(self, data: str, controls: Sequence[Control]) -> alt.Chart:
+        """A chart over the dataset `data`, filtered to one group and to the reader's choices."""
+        chart = alt.Chart(alt.NamedData(name=data)).transform_filter("datum.g === choice_group")
+        for control in controls:
+            if control.name != "variant":
+                chart = chart.transform_filter(f"datum.{control.name} === choice_{control.name}")
+        return chart
+
+    def finish(
+        self,
+        chart: alt.Chart | alt.LayerChart | alt.FacetChart,
+        controls: Sequence[Control],
+        words: str,
+        variant: str = "",
+        height: int = 280,
+    ) -> Chart:
+        """The chart, as wide as its place on the page, with the group and the choices as parameters.
+
+        `words` describe it to who cannot see it.
+        """
+        chart = chart.add_params(alt.param(name="choice_group", value=""))
+        for control in controls:
+            if control.name != "variant":
+                chart = chart.add_params(alt.param(name=f"choice_{control.name}", value=control.value))
+        spec: dict[str, Any] = chart.properties(width="container", height=height, description=words).to_dict(
+            validate=False
+        )
+        for name in ("$schema", "config"):
+            spec.pop(name, None)
+        source = spec["data"] if "data" in spec else spec["layer"][0]["data"]
+        return Chart(spec, source["name"], variant)

@@ -1,0 +1,30 @@
+"""The figures of a page, one file each, in the order in which a reader meets them."""
+
+from __future__ import annotations
+
+from gradbench.analysis.tables import Run
+from gradbench.report.figure import Figure, Scene
+from gradbench.report.figures.cost import cost_figure, memory_figure
+from gradbench.report.figures.errors import error_figure
+from gradbench.report.figures.layers import layer_figure
+from gradbench.report.figures.profile import profile_figure
+from gradbench.report.figures.snr import snr_figure
+from gradbench.report.figures.training import final_figure, training_figure
+
+__all__ = ["figures"]
+
+
+def figures(run: Run, scene: Scene) -> list[Figure]:
+    """Every figure of the run."""
+    cells, gradients = run.tables["cells"], run.tables["gradients"]
+    activations, training = run.tables["activations"], run.tables["training"]
+    return [
+        error_figure(cells, scene),
+        layer_figure(gradients, scene),
+        snr_figure(activations, scene),
+        profile_figure(activations, scene),
+        training_figure(training, scene),
+        final_figure(cells, scene),
+        cost_figure(cells, scene),
+        memory_figure(cells, scene),
+    ]

@@ -1,0 +1,96 @@
+"""What a strategy costs: memory against time, and memory as the network grows."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from gradbench.analysis.curves import against_axis, cost
+from gradbench.report.figure import Figure, Scene, missing
+from gradbench.report.figures.series import banded, with_text
+from gradbench.report.scales import logarithmic
+
+__all__ = ["cost_figure", "memory_figure"]
+
+_NO_COST = "Time and memory were not measured in this run."
+_BYTES = "peak bytes per input pixel"
+
+
+def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
+    """What does the saved memory cost in time?"""
+    name, question = "cost", "What does the saved memory cost in time?"
+    frame = cost(cells, scene.axes)
+    if frame.empty:
+        return missing(name, question, _NO_COST)
+    strategies = scene.strategies(frame)
+    scale = logarithmic(frame, ["bytes"])
+    sizes = [] if not scene.axes.along else [alt.Size("x:Q", scale=alt.Scale(range=[30, 220]), legend=None)]
+    places = [] if not scene.axes.along else [alt.Tooltip("x:Q", title=scene.along)]
+    chart = (
+        scene.chart("cost", ())
+        .mark_point(filled=True, opacity=0.75, stroke="var(--paper)", strokeWidth=0.75)
+        .encode(
+            *sizes,
+            x=alt.X(
+                "ratio:Q",
+                scale=alt.Scale(zero=False, padding=14),
+                axis=alt.Axis(title="time of a step, stored = 1", format=".1f", tickCount=6),
+            ),
+            y=alt.Y("bytes:Q", scale=scale.scale(), axis=scale.axis(_BYTES)),
+            color=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None),
+            shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
+            tooltip=[
+                alt.Tooltip("s:N", title="strategy"),
+                *places,
+                alt.Tooltip("bytes:Q", title="bytes per pixel", format=",.4~r"),
+                alt.Tooltip("ratio:Q", title="time ratio", format=".3~g"),
+            ],
+        )
+    )
+    words = "Scatter chart: peak bytes per input pixel against the time of a step relative to stored."
+    size = f" Larger points are a larger {scene.along}." if scene.axes.along else ""
+    return Figure(
+        name,
+        question,
+        f"Down and to the left is better. One point a setting, median over seeds.{size} Times depend on the load of "
+        "the machine and are never judged.",
+        (scene.finish(chart, (), words),),
+        scene.groups(frame),
+        (),
+        scene.strategy_keys(frame),
+        {"cost": frame},
+    )
+
+
+def memory_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
+    """Does the memory grow with the network?"""
+    name, question = "memory", "Does the memory grow with the network?"
+    if not scene.axes.along:
+        return missing(name, question, "The case's matrix has no numeric axis to draw the memory against.")
+    frame = against_axis(cells, scene.axes, "bytes_per_pixel")
+    if frame.empty:
+        return missing(name, question, _NO_COST)
+    controls = scene.other_controls(frame)
+    strategies, scale = scene.strategies(frame), logarithmic(frame)
+    chart = banded(
+        scene,
+        "memory",
+        controls,
+        x=("x", scene.along, sorted(frame["x"].unique().tolist())),
+        y_title=_BYTES,
+        y_scale=scale,
+        colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
+        shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
+    )
+    words = f"Line chart: peak bytes per input pixel against {scene.along}, one line for each strategy."
+    return Figure(
+        name,
+        question,
+        "Lower is better, flat is best: the most memory alive in a step above weights, optimiser state and batch, "
+        "divided by the pixels of the input.",
+        (scene.finish(chart, controls, words),),
+        scene.groups(frame),
+        controls,
+        scene.strategy_keys(frame),
+        {"memory": scale.place(with_text(frame))},
+    )

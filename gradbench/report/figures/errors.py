@@ -1,0 +1,66 @@
+"""The error of the gradients against depth, on the scale of SGD's own noise."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from gradbench.analysis.curves import against_axis
+from gradbench.report.figure import Control, Figure, Scene, missing
+from gradbench.report.figures.series import banded, with_text
+from gradbench.report.scales import logarithmic
+
+__all__ = ["error_figure"]
+
+_METRICS = (
+    ("noise_ratio", "noise ratio, median weight tensor", "noise ratio (error² / SGD variance)"),
+    ("worst_noise_ratio", "noise ratio, worst weight tensor", "noise ratio (error² / SGD variance)"),
+    ("rel_error", "relative error, median weight tensor", "relative error |h \N{MINUS SIGN} g| / |g|"),
+)
+_NOISE_LINES = ((1.0, "as large as SGD noise"), (0.1, "a tenth of it"))
+
+
+def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
+    """Is the error of the gradients larger than the noise of the minibatch?"""
+    name, question = "errors", "Is the error of the gradients larger than the noise of SGD?"
+    if not scene.axes.along:
+        return missing(name, question, "The case's matrix has no numeric axis to draw the error against.")
+    measured = cells[cells["strategy"] != "stored"]
+    everything = against_axis(measured, scene.axes, "noise_ratio")
+    if everything.empty:
+        return missing(name, question, "The run compared no gradients with those of stored training.")
+    others = scene.other_controls(everything)
+    variant = Control("variant", "measure", tuple((label, metric) for metric, label, _ in _METRICS), "noise_ratio")
+    data, charts = {}, []
+    for metric, label, title in _METRICS:
+        frame = against_axis(measured, scene.axes, metric)
+        if frame.empty:
+            continue
+        lines = _NOISE_LINES if metric != "rel_error" else ()
+        scale = logarithmic(frame, show=[value for value, _ in lines])
+        data[f"errors-{metric}"] = scale.place(with_text(frame))
+        strategies = scene.strategies(frame)
+        chart = banded(
+            scene,
+            f"errors-{metric}",
+            others,
+            x=("x", scene.along, sorted(everything["x"].unique().tolist())),
+            y_title=title,
+            y_scale=scale,
+            colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
+            shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
+            lines=lines,
+        )
+        words = f"Line chart: {label} against {scene.along}, one line for each strategy, logarithmic."
+        charts.append(scene.finish(chart, others, words, metric))
+    return Figure(
+        name,
+        question,
+        "Lower is better. Below a tenth of the noise an error cannot be told from the draw of the minibatch; above the "
+        "noise it steers training. Lines are medians, bands span all seeds; a point at 0 is exact.",
+        tuple(charts),
+        scene.groups(everything),
+        (variant, *others),
+        scene.strategy_keys(everything),
+        data,
+    )

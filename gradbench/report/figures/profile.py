@@ -1,0 +1,89 @@
+"""Through the layers: where the rebuilt activations lose their SNR, and where gates flip."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from gradbench.analysis.curves import profile
+from gradbench.report.figure import Control, Figure, Key, Scene, missing
+from gradbench.report.palette import SHAPES
+from gradbench.report.scales import decibels, logarithmic
+
+__all__ = ["profile_figure"]
+
+_KINDS = ("norm", "activation", "convolution", "coupling", "pooling", "user")
+_MEASURES = (
+    ("snr", "SNR", "SNR of the rebuilt input (dB)"),
+    ("gates", "flipped gates", "share of gates with the wrong sign"),
+    ("alpha", "local gain of SNR", "SNR of the input over SNR of the output"),
+)
+
+
+def profile_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
+    """Where in the network does the error arise?"""
+    name, question = "profile", "Where in the network does the error arise?"
+    frame = profile(activations, scene.axes)
+    if frame.empty:
+        return missing(name, question, "No strategy of this run rebuilds activations, or they were not measured.")
+    steps = sorted(frame["step"].unique().tolist())
+    frame = frame[frame["step"].isin([steps[0], steps[-1]])]
+    strategies = scene.strategies(frame)
+    controls = (
+        *(
+            scene.choose("x", scene.along, depths := sorted(frame["x"].unique().tolist()), depths[len(depths) // 2])
+            if scene.axes.along
+            else ()
+        ),
+        *scene.other_controls(frame),
+        *scene.choose("s", "strategy", strategies, strategies[0]),
+        *scene.choose("step", "after steps", sorted(frame["step"].unique().tolist()), steps[0]),
+    )
+    kinds = [kind for kind in _KINDS if kind in set(frame["kind"])]
+    colours = [f"var(--c{(place + 1) % 8})" for place in range(len(kinds))]
+    shapes = [list(SHAPES)[place] for place in range(len(kinds))]
+    shown = [measure for measure in _MEASURES if frame[measure[0]].notna().any()]
+    charts = []
+    placed = frame
+    for column, label, title in shown:
+        scale = decibels(frame, [column]) if column == "snr" else logarithmic(frame, [column])
+        placed = placed.assign(**{column: _rounded(scale.place(frame, [column])[column])})
+        base = scene.chart("profile", controls).transform_filter(f"isValid(datum.{column})")
+        base = base.encode(
+            x=alt.X(
+                "p:Q",
+                scale=alt.Scale(nice=False, padding=12),
+                axis=alt.Axis(title="position, 0 next to the image", grid=False, tickMinStep=1, format="d"),
+            ),
+            y=alt.Y(f"{column}:Q", scale=scale.scale(), axis=scale.axis(title)),
+        )
+        points = base.mark_point(filled=True, size=40, opacity=1).encode(
+            color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=colours), legend=None),
+            shape=alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=shapes), legend=None),
+            tooltip=[
+                alt.Tooltip("p:Q", title="position"),
+                alt.Tooltip("kind:N", title="layer"),
+                alt.Tooltip(f"{column}:Q", title=label, format=".3~g"),
+            ],
+        )
+        chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), points)
+        words = f"Chart: {label} of every rebuilt activation by its position in the network."
+        charts.append(scene.finish(chart, controls, words, column))
+    variant = Control("variant", "measure", tuple((label, column) for column, label, _ in shown), shown[0][0])
+    return Figure(
+        name,
+        question,
+        "One point a layer whose input was rebuilt, median over seeds. The backward pass walks from right to left: "
+        "higher is better for SNR and its local gain, lower for flipped gates.",
+        tuple(charts),
+        scene.groups(frame),
+        (variant, *controls),
+        tuple(Key(kind, colour, SHAPES[shape]) for kind, colour, shape in zip(kinds, colours, shapes, strict=True)),
+        {"profile": placed},
+    )
+
+
+def _rounded(values: pd.Series) -> pd.Series:
+    """Three significant digits: the most that a chart of this size can show."""
+    return values.map(lambda value: value if not np.isfinite(value) else float(f"{value:.3g}"))

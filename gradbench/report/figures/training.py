@@ -1,0 +1,82 @@
+"""Does training under a strategy still work: accuracy over the steps, and what it reaches at each depth."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from gradbench.analysis.curves import against_axis, over_steps
+from gradbench.report.figure import Chart, Control, Figure, Scene, missing
+from gradbench.report.figures.series import banded, with_text
+from gradbench.report.scales import Scale
+from gradbench.report.words import accuracy
+
+__all__ = ["final_figure", "training_figure"]
+
+_NO_TRAINING = "This run trained no network with a strategy, so there is no accuracy to show."
+_TITLE = "test accuracy (share of images)"
+
+
+def training_figure(training: pd.DataFrame, scene: Scene) -> Figure:
+    """Does the network learn?"""
+    name, question = "training", "Does the network still learn?"
+    frame = over_steps(training, scene.axes)
+    if frame.empty:
+        return missing(name, question, _NO_TRAINING)
+    along: tuple[Control, ...] = ()
+    if scene.axes.along:
+        values = sorted(frame["x"].unique().tolist())
+        along = scene.choose("x", scene.along, values, values[-1])
+    controls = (*along, *scene.other_controls(frame))
+    return Figure(
+        name,
+        question,
+        "Higher is better. Every strategy starts from the same weights and sees the same images in the same order; "
+        "lines are medians, bands span all seeds.",
+        (_chart("training", frame, scene, controls, "step", "optimiser steps"),),
+        scene.groups(frame),
+        controls,
+        scene.strategy_keys(frame),
+        {"training": with_text(frame, accuracy)},
+    )
+
+
+def final_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
+    """What accuracy does each strategy reach?"""
+    name, question = "accuracy", "What accuracy does each strategy reach?"
+    if not scene.axes.along:
+        return missing(name, question, "The case's matrix has no numeric axis to draw the accuracy against.")
+    frame = against_axis(cells, scene.axes, "accuracy")
+    if frame.empty:
+        return missing(name, question, _NO_TRAINING)
+    controls = scene.other_controls(frame)
+    return Figure(
+        name,
+        question,
+        "Higher is better. Test accuracy right after training; lines are medians, bands span all seeds.",
+        (_chart("accuracy", frame, scene, controls, "x", scene.along),),
+        scene.groups(frame),
+        controls,
+        scene.strategy_keys(frame),
+        {"accuracy": with_text(frame, accuracy)},
+    )
+
+
+def _chart(data: str, frame: pd.DataFrame, scene: Scene, controls: tuple[Control, ...], x: str, title: str) -> Chart:
+    strategies = scene.strategies(frame)
+    top = min(1.0, -(-float(frame["hi"].max()) * 10 // 1) / 10)
+    ticks = [step / 10 for step in range(round(top * 10) + 1)]
+    scale = Scale("linear", 0.0, max(top, 0.1), {tick: f"{tick:.0%}" for tick in ticks})
+    values = sorted(frame[x].unique().tolist())
+    chart = banded(
+        scene,
+        data,
+        controls,
+        x=(x, title, values),
+        y_title=_TITLE,
+        y_scale=scale,
+        colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
+        shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
+    )
+    words = f"Line chart: test accuracy against {title}, one line for each strategy."
+    return scene.finish(chart, controls, words)

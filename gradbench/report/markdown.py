@@ -1,0 +1,64 @@
+"""`summary.md`: the verdict, the claims, the settings and what failed, for a terminal or a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from gradbench.analysis.summary import Summary
+from gradbench.report.facts import Facts
+from gradbench.report.rows import claim_rows
+from gradbench.report.words import ABSENT, accuracy, axis_name, number
+
+__all__ = ["markdown"]
+
+
+def markdown(summary: Summary, facts: Facts, axes: Sequence[str]) -> str:
+    """The summary in Markdown."""
+    parts = [f"# {_plain(facts.title)}", _plain(facts.question), f"**{_plain(summary.sentence)}**"]
+    if summary.claims:
+        claims = [
+            (f"{row.symbol} {row.status}", row.says, row.value, row.interval, row.test, row.source, row.reason)
+            for row in claim_rows(summary.claims)
+        ]
+        parts += ["## Claims", _table(("", "claim", "ours", "95 % interval", "test", "source", "remark"), claims)]
+    if len(summary.by_setting):
+        header = (
+            *map(axis_name, axes),
+            "strategy",
+            "verdict",
+            "noise ratio",
+            "SNR (dB)",
+            "accuracy",
+            "time",
+            "bytes/px",
+        )
+        rows = [
+            (
+                *(f"{row[axis]:g}" if isinstance(row[axis], int | float) else str(row[axis]) for axis in axes),
+                row["strategy"],
+                row["verdict"] or ABSENT,
+                *(number(row[name]) for name in ("noise_ratio", "min_snr_db")),
+                accuracy(row["accuracy"], row["accuracy_sd"]),
+                *(number(row[name]) for name in ("time_ratio", "bytes_per_pixel")),
+            )
+            for row in summary.by_setting.to_dict("records")
+        ]
+        parts += ["## Settings", _table(header, rows)]
+    if len(summary.failures):
+        columns = [*axes, "seed", "strategy", "status", "reason"]
+        failed = [[str(row[name]) for name in columns] for row in summary.failures.to_dict("records")]
+        parts += ["## What did not finish", _table(tuple(map(axis_name, columns)), failed)]
+    if facts.command:
+        parts += ["## Repeat it", "\n".join(f"    {line}" for line in facts.command.splitlines())]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _plain(text: str) -> str:
+    """`text` on one line, with what Markdown or HTML would read as its own made harmless."""
+    return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", " ".join(text.split()))
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([_plain(field) for field in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,148 @@
+"""The rows of the page's tables, every field written and with the number it is sorted by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gradbench.analysis.summary import Summary
+from gradbench.report.words import ABSENT, MINUS, accuracy, interval, number
+from gradbench.results import VERDICTS
+
+__all__ = ["ClaimRow", "Field", "SeedRow", "SettingRow", "claim_rows", "setting_rows"]
+
+_SYMBOLS = {"held": "✓", "not held": "✗", "not measured": ABSENT}
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """A claim as the page shows it; `tone` is the CSS class of its status."""
+
+    name: str
+    says: str
+    source: str
+    status: str
+    symbol: str
+    tone: str
+    value: str
+    interval: str
+    test: str
+    seeds: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the table of settings: its text and its sort key (a number, or the text itself)."""
+
+    text: str
+    key: str
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """One cell under one strategy; `anchor` is the id that links to the cell, once for each cell."""
+
+    seed: int
+    cell: str
+    anchor: str
+    status: str
+    reason: str
+    verdict: str
+    noise_ratio: str
+    accuracy: str
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """A setting: its place on the axes, strategy, verdict, numbers, and its seeds one by one."""
+
+    axes: tuple[Field, ...]
+    strategy: str
+    colour: str
+    verdict: str
+    rank: int
+    verdicts: str
+    worst: str
+    numbers: tuple[Field, ...]
+    failed: int
+    seeds: tuple[SeedRow, ...]
+
+
+def claim_rows(claims: Sequence[dict[str, Any]]) -> list[ClaimRow]:
+    """The claims, written."""
+    return [
+        ClaimRow(
+            name=str(claim["claim"]),
+            says=str(claim["says"]),
+            source=str(claim["source"]),
+            status=str(claim["status"]),
+            symbol=_SYMBOLS.get(str(claim["status"]), ABSENT),
+            tone=str(claim["status"]).replace(" ", "-"),
+            value=number(claim["value"]),
+            interval=interval(claim["low"], claim["high"]),
+            test=str(claim["test"]).replace(">=", "≥").replace("<=", "≤").replace("-", MINUS),
+            seeds=0 if pd.isna(claim["seeds"]) else int(claim["seeds"]),
+            reason=str(claim["reason"]),
+        )
+        for claim in claims
+    ]
+
+
+def setting_rows(
+    summary: Summary, cells: pd.DataFrame, axes: Sequence[str], colours: dict[str, str]
+) -> list[SettingRow]:
+    """The settings, written; `colours` gives each strategy's colour."""
+    keys = [*axes, "strategy"]
+    groups = {key if isinstance(key, tuple) else (key,): group for key, group in cells.groupby(keys, sort=False)}
+    seen: set[str] = set()
+    return [
+        SettingRow(
+            axes=tuple(_axis(row[axis]) for axis in axes),
+            strategy=row["strategy"],
+            colour=colours[row["strategy"]],
+            verdict=row["verdict"],
+            rank=VERDICTS.index(row["verdict"]) if row["verdict"] else len(VERDICTS),
+            verdicts=row["verdicts"],
+            worst=row["settled_by"],
+            numbers=(
+                *(_number(row[name]) for name in ("noise_ratio", "worst_noise_ratio", "rel_error", "min_snr_db")),
+                Field(accuracy(row["accuracy"], row["accuracy_sd"]), _key(row["accuracy"])),
+                *(_number(row[name]) for name in ("time_ratio", "bytes_per_pixel")),
+            ),
+            failed=row["failed"],
+            seeds=tuple(_seed(cell, seen) for cell in groups[tuple(row[key] for key in keys)].to_dict("records")),
+        )
+        for row in summary.by_setting.to_dict("records")
+    ]
+
+
+def _seed(cell: dict[Any, Any], seen: set[str]) -> SeedRow:
+    first = cell["cell"] not in seen
+    seen.add(cell["cell"])
+    return SeedRow(
+        seed=int(cell["seed"]),
+        cell=cell["cell"],
+        anchor=f"cell-{cell['cell']}" if first else "",
+        status=cell["status"],
+        reason=cell["reason"],
+        verdict=cell["verdict"],
+        noise_ratio=number(cell["noise_ratio"]),
+        accuracy=accuracy(cell["accuracy"]),
+    )
+
+
+def _axis(value: Any) -> Field:
+    return Field(f"{value:g}", repr(float(value))) if isinstance(value, int | float) else Field(str(value), str(value))
+
+
+def _number(value: float) -> Field:
+    return Field(number(value), _key(value))
+
+
+def _key(value: float) -> str:
+    return "" if math.isnan(value) else repr(float(value))
