@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gradbench.invertible.gradients import Gradients
 from gradbench.invertible.protocol import Invertible
-from gradbench.invertible.state import LayerError, Memo, State, as_output
+from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state
 
 __all__ = ["InvertibleBatchNorm"]
 
@@ -93,16 +93,17 @@ class InvertibleBatchNorm(Invertible):
         """Return the input of a norm in `eval()`; in training only the call's memo knows the batch's statistics."""
         if self.training:
             raise RuntimeError("in training a norm's inverse needs the statistics of the forward pass: use invert")
-        return as_output(self.invert(tuple(tensor.clone() for tensor in y), self._memo()))
-
-    def _memo(self) -> Memo:
-        return False, self.running_mean.clone(), (self.running_var + self.eps).rsqrt()
+        sizes = self._groups(y)
+        factor = (self.running_var + self.eps).sqrt() / self.scale()
+        offset = self.running_mean - self.bias * factor
+        factors, offsets = (vector.view(1, -1, 1, 1).split(sizes, 1) for vector in (factor, offset))
+        return as_output(tuple(tensor * a + b for tensor, a, b in zip(y, factors, offsets, strict=True)))
 
     def run(self, x: State) -> tuple[State, Memo]:
         """Return the normalised groups and (from the batch?, mean, 1 / sqrt(var + eps)) per channel."""
         if not self.training:
-            output = self.forward(*x)
-            return (output if isinstance(output, tuple) else (output,)), self._memo()
+            memo = (False, self.running_mean.clone(), (self.running_var + self.eps).rsqrt())
+            return as_state(self.forward(*x)), memo
         sizes = self._groups(x)
         if self.track_running_stats:
             self.num_batches_tracked.add_(1)
@@ -124,19 +125,24 @@ class InvertibleBatchNorm(Invertible):
 
     def invert(self, y: State, memo: Memo) -> State:
         """Return the input that gave `y`, which is overwritten."""
-        centre, rate, spread = self._undo(y, memo)
-        return self._rebuild(y, centre, rate * spread, memo[1])
+        centre, _, factor, _ = self._undo(y, memo)
+        return self._rebuild(y, centre, factor, memo[1])
 
-    def _undo(self, y: State, memo: Memo) -> tuple[Tensor, Tensor, Tensor]:
-        """Return centre, rate and spread, per channel, such that x = (y - centre) rate spread + mean."""
+    def _undo(self, y: State, memo: Memo) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return, per channel, what gives xhat = (y - centre) rate and x = (y - centre) factor + mean, and the gain.
+
+        The gain is (|gamma| + eps_i) / sqrt(var + eps).
+        """
         batch, _, inverse_std = memo
+        scale = self.scale()
+        gain = scale * inverse_std
         if not batch or self.norm_inverse == "affine":
-            return self.bias.detach(), self.scale().reciprocal(), inverse_std.reciprocal()
+            return self.bias.detach(), scale.reciprocal(), gain.reciprocal(), gain
         count = y[0].numel() // y[0].shape[1]
         moments = [torch.var_mean(tensor, (0, 2, 3), correction=0) for tensor in y]
         var, centre = (torch.cat(parts).to(inverse_std.dtype) for parts in zip(*moments, strict=True))
-        spread = ((inverse_std.pow(-2) - self.eps) * (count / (count - 1))).sqrt()
-        return centre, var.rsqrt(), spread
+        unbiased_var = (inverse_std.pow(-2) - self.eps) * (count / (count - 1))
+        return centre, var.rsqrt(), (unbiased_var / var).sqrt(), gain
 
     @staticmethod
     def _rebuild(y: State, centre: Tensor, factor: Tensor, mean: Tensor) -> State:
@@ -145,14 +151,14 @@ class InvertibleBatchNorm(Invertible):
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
         """Rebuild x in the memory of y, and form the gradients from the normalised values, without x or its mean.
 
-        With xhat = (y - centre) rate: dbeta = sum dy, dgamma = sign(gamma) sum dy xhat and, when the statistics are the
-        batch's, dx = gain (dy - mean dy - xhat mean(dy xhat)), gain = (|gamma| + eps_i) / sqrt(var + eps). This is the
-        backward pass of a norm whose input is y, mean `centre`, inverse deviation `rate` and weight gain / rate.
+        dbeta = sum dy, dgamma = sign(gamma) sum dy xhat and, when the statistics are the batch's,
+        dx = gain (dy - mean dy - xhat mean(dy xhat)); otherwise dx = gain dy. This is the backward pass of an ordinary
+        norm whose input is y, mean `centre`, inverse deviation `rate` and weight gain / rate.
         """
-        batch, mean, inverse_std = memo
-        centre, rate, spread = self._undo(y, memo)
+        batch, mean, _ = memo
+        centre, rate, factor, gain = self._undo(y, memo)
         sizes = [tensor.shape[1] for tensor in y]
-        weight = self.scale() * inverse_std / rate
+        weight = gain / rate
         mask = [True, gradients.wants(self.weight), gradients.wants(self.bias)]
         variance = None if batch else rate.pow(-2)
         centres, rates, weights = centre.split(sizes), rate.split(sizes), weight.split(sizes)
@@ -165,7 +171,7 @@ class InvertibleBatchNorm(Invertible):
             gradients.add(self.weight, torch.cat([result[1] for result in results]) * self.weight.sign())
         if mask[2]:
             gradients.add(self.bias, torch.cat([result[2] for result in results]))
-        return self._rebuild(y, centre, rate * spread, mean), tuple(result[0] for result in results)
+        return self._rebuild(y, centre, factor, mean), tuple(result[0] for result in results)
 
 
 def _affine(state: State, factor: Tensor, offset: Tensor, *, overwrite: bool = False) -> State:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import nn
 
 from gradbench.case.schema import Model
-from gradbench.errors import UsageError
 from gradbench.models import MODELS
 
 __all__ = ["build"]
@@ -15,10 +14,7 @@ def build(settings: Model, classes: int, image_size: int) -> nn.Module:
     """Return the network that `settings` names, freshly initialised from torch's global random generator.
 
     Raises:
-        UsageError: no model has that name, or the settings do not fit the images.
+        UsageError: the settings do not fit the images.
     """
-    problem = MODELS.check(settings.name)
-    if problem:
-        raise UsageError(problem)
     network: nn.Module = MODELS[settings.name].load().from_settings(settings, classes, image_size)
     return network

@@ -40,6 +40,6 @@ def check_image_size(image_size: int, pooling: Sequence[Pooling]) -> None:
     if image_size % divisor:
         nearest = max(divisor, round(image_size / divisor) * divisor)
         raise UsageError(
-            f"data.image_size {image_size} does not fit model.pooling: {len(pooling)} poolings halve the image each, so it "
-            f"must be a multiple of {divisor}, for example {nearest}"
+            f"data.image_size {image_size} does not fit model.pooling: each of the {len(pooling)} poolings halves the "
+            f"image, so it must be a multiple of {divisor}, for example {nearest}"
         )
