@@ -1,0 +1,96 @@
+"""What there is to run: each cell with the key of its result and the work that it is expected to be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradbench
+from gradbench.case.expand import Cell
+from gradbench.case.schema import Data, Settings
+
+__all__ = ["Planned", "default_jobs", "in_running_order", "plan", "source_fingerprint", "strategies", "work"]
+
+#: The parts of gradbench that decide a cell's numbers.
+_DECIDING = ("invertible", "models", "strategies", "measure", "data", "results.py")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, the key of its result in the store, its name for people and its expected work."""
+
+    cell: Cell
+    key: str
+    label: str
+    work: float
+
+
+def plan(cells: Iterable[Cell], deciding: dict[str, Any], data_identity: Callable[[Data], str]) -> list[Planned]:
+    """Give each cell its key: a hash of its settings and seed, its data and `deciding` (source, torch, device)."""
+    identities: dict[Data, str] = {}
+    planned = []
+    for cell in cells:
+        data = cell.settings.data
+        if data not in identities:
+            identities[data] = data_identity(data)
+        settings = cell.settings.model_dump(mode="json", exclude={"data": {"path"}})  # its bytes count, not its place
+        parts = {"settings": settings, "seed": cell.seed, "data": identities[data], **deciding}
+        text = json.dumps(parts, sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:32]
+        planned.append(Planned(cell, key, _label(cell), work(cell.settings)))
+    return planned
+
+
+def in_running_order(planned: Iterable[Planned]) -> list[Planned]:
+    """Cells that need the device alone first, then the longest first, so that no long one is left for the end."""
+    return sorted(planned, key=lambda one: (not one.cell.settings.measure.cost, -one.work))
+
+
+def work(settings: Settings) -> float:
+    """How long a cell takes beside others, in an arbitrary unit: passes through the network times its size."""
+    measure, train = settings.measure, settings.train
+    each = len(strategies(settings))
+    trained = 1 if train.strategies == "none" else each if train.strategies == "all" else 1 + len(train.strategies)
+    passes = train.steps * trained + len(measure.at) * each * (measure.sgd_batches + 4 * measure.truth_batches)
+    if measure.cost:
+        passes += each * measure.cost_repeats
+    model, data = settings.model, settings.data
+    return float(passes * model.depth * model.branch_layers * model.width * data.batch_size * data.image_size**2)
+
+
+def strategies(settings: Settings) -> tuple[str, ...]:
+    """The strategies that a cell should have rows for, `stored` first."""
+    trained = settings.train.strategies if isinstance(settings.train.strategies, tuple) else ()
+    return tuple(dict.fromkeys(("stored", *settings.measure.strategies, *trained)))
+
+
+def default_jobs(device: str) -> int:
+    """How many cells run at once: two on a CPU, up to eight on a GPU, as far as there are cores for them."""
+    return max(1, min(8, cores() // 2)) if device.startswith("cuda") else min(2, cores())
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def source_fingerprint() -> str:
+    """A hash of the parts of gradbench's source that decide a cell's numbers."""
+    root = Path(gradbench.__file__).parent
+    parts = [root / part for part in _DECIDING]
+    files = [path for part in parts for path in (part.rglob("*.py") if part.is_dir() else [part])]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _label(cell: Cell) -> str:
+    point = (value if isinstance(value, str) else f"{axis}={value}" for axis, value in cell.point.items())
+    return " ".join((*point, f"seed={cell.seed}"))

@@ -1,0 +1,106 @@
+"""What this machine is, found out in a process of its own so that the one that asks need not import torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gradbench.data import prepare
+from gradbench.errors import EnvironmentError, UsageError
+
+__all__ = ["fetch_data", "probe"]
+
+
+def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Describe the machine and resolve `device` ("auto", "cpu", "cuda", "cuda:N").
+
+    Raises:
+        UsageError: another device.
+        EnvironmentError: no torch, or a GPU was asked for and there is none.
+    """
+    asked = re.fullmatch(r"auto|cpu|cuda(:(?P<index>\d+))?", device)
+    if asked is None:
+        raise UsageError(f"--device {device}: allowed are auto, cpu, cuda, cuda:N")
+    say("importing torch")
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise EnvironmentError(f"torch cannot be imported ({error}); install it as https://pytorch.org says") from error
+    from gradbench.measure.precision import use_plain_float32
+
+    use_plain_float32()
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(asked["index"] or 0)
+    if device.startswith("cuda") and index >= count:
+        found = f"{count} GPU{'s' * (count > 1)}, the first of them cuda:0" if count else "no GPU here"
+        raise EnvironmentError(f"--device {device}: torch {torch.__version__} finds {found}; --device cpu works")
+    gpu = _gpu(torch, index) if count and device != "cpu" else None
+    cpu = _cpu()
+    return {
+        "device": "cpu" if gpu is None else "cuda" if device == "auto" else device,
+        "device_name": cpu if gpu is None else gpu["name"],
+        "gpu": gpu,
+        "gpus": count,
+        "cpu": cpu,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": _version("torchvision"),
+        "numpy": _version("numpy"),
+        "pandas": _version("pandas"),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
+        "flags": {
+            "matmul_allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+            "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "cudnn_deterministic": torch.backends.cudnn.deterministic,
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        },
+    }
+
+
+def fetch_data(settings: Any, say: Callable[[str], None]) -> None:
+    """See to it that the data set is on this machine (`gradbench.data.prepare`)."""
+    say(f"fetching {settings.name}")
+    prepare(settings)
+
+
+def _gpu(torch: Any, index: int) -> dict[str, Any]:
+    properties = torch.cuda.get_device_properties(index)
+    return {
+        "name": properties.name,
+        "memory_bytes": properties.total_memory,
+        "capability": f"{properties.major}.{properties.minor}",
+        "driver": _driver(),
+    }
+
+
+def _driver() -> str | None:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.splitlines()[0].strip() if answer.stdout else None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

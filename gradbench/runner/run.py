@@ -1,0 +1,55 @@
+"""`gradbench run`: every case from its file to a folder of tables and a report."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from gradbench.errors import EXIT, UsageError
+from gradbench.runner.case_run import CaseRun
+from gradbench.runner.cases import choose, find
+from gradbench.runner.gate import Gate
+from gradbench.runner.interrupt import interruptible
+from gradbench.runner.options import RunOptions, Targets
+from gradbench.runner.pool import Task, ask
+from gradbench.runner.progress import progress
+
+__all__ = ["RunOptions", "Targets", "run_cases"]
+
+
+_TARGETS = Targets()
+
+
+def run_cases(options: RunOptions, targets: Targets = _TARGETS) -> int:
+    """Run the cases one after another and return the exit code, the worst of theirs.
+
+    Finished cells of earlier runs are not run again. The result is printed on stdout, the progress on stderr.
+
+    Raises:
+        CaseError: mistakes in a case file, or an unknown name.
+        UsageError: an option with a value that is not allowed.
+        EnvironmentError: no such device, no data, a folder that cannot be written to, a full disk.
+    """
+    _check(options)
+    paths = find(options)
+    codes: list[int] = [EXIT.OK]
+    with interruptible() as interrupt, tempfile.TemporaryDirectory(prefix="gradbench-") as temporary:
+        environment = ask(Task("the probe", targets.probe, (options.device,)), interrupt, targets.preload)
+        for path in paths:
+            if interrupt():
+                break
+            chosen = choose(path, options, environment)
+            run = CaseRun(chosen, options, targets, environment, progress(options.verbosity), interrupt)
+            codes.append(run.describe() if options.dry_run else run.run(Gate(Path(temporary))))
+        if interrupt():
+            codes.append(EXIT.INTERRUPTED)
+    return max(codes)
+
+
+def _check(options: RunOptions) -> None:
+    if unknown := sorted(options.only - {"failed", "missing"}):
+        raise UsageError(f"--only {unknown[0]}: allowed are failed, missing")
+    if options.jobs is not None and options.jobs < 1:
+        raise UsageError(f"--jobs {options.jobs}: at least 1 cell must run at a time")
+    if options.timeout is not None and not options.timeout > 0:
+        raise UsageError(f"--timeout {options.timeout:g}: a cell needs more than 0 seconds")

@@ -1,0 +1,79 @@
+"""The gate keeps what is measured alone alone, and starves nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradbench.runner.gate import Gate
+from gradbench.runner.pool import Pool, Task
+
+
+def _events(folder: Path, tasks: list[tuple[str, str, float]]) -> list[str]:
+    """Run (name, kind, seconds) each in a process; the lines that they wrote, in order."""
+    gate, log = Gate(folder), folder / "log"
+    log.touch()
+    pool = Pool(len(tasks), 1)
+    calls = [
+        Task(name, "fake_cells:hold", (gate, kind, str(log), name, seconds), folder / f"{name}.log")
+        for name, kind, seconds in tasks
+    ]
+    outcomes = list(pool.run(calls, lambda name, text: None, lambda: False))
+    assert [outcome.status for outcome in outcomes] == ["ok"] * len(tasks)
+    return log.read_text().splitlines()
+
+
+def test_one_alone_is_alone(tmp_path: Path) -> None:
+    kinds = {f"{kind}{n}": kind for n in range(3) for kind in ("shared", "exclusive")}
+    events = _events(tmp_path, [(name, kind, 0.05) for name, kind in kinds.items()])
+    inside: set[str] = set()
+    for event in events:
+        what, name = event.split()
+        if what == "in":
+            inside.add(name)
+            assert len(inside) == 1 or all(kinds[other] == "shared" for other in inside)
+        elif what == "out":
+            inside.remove(name)
+
+
+def test_several_share(tmp_path: Path) -> None:
+    events = [event for event in _events(tmp_path, [(name, "shared", 1.0) for name in "ab"]) if "asks" not in event]
+    assert [event.split()[0] for event in events] == ["in", "in", "out", "out"]
+
+
+def test_whoever_waits_to_be_alone_is_not_overtaken(tmp_path: Path) -> None:
+    """A process enters again and again; one that wants to be alone still gets in between."""
+    gate, log = Gate(tmp_path), tmp_path / "log"
+    calls = [
+        Task("alone", "fake_cells:hold", (gate, "exclusive", str(log), "alone", 0.1), tmp_path / "alone.log"),
+        *(
+            Task(f"again{n}", "fake_again:again", (gate, str(log), f"again{n}"), tmp_path / f"again{n}.log")
+            for n in range(2)
+        ),
+    ]
+    outcomes = list(Pool(3, 1).run(calls, lambda name, text: None, lambda: False))
+    assert {outcome.name: (outcome.status, outcome.result) for outcome in outcomes} == {
+        "alone": ("ok", None),
+        "again0": ("ok", True),
+        "again1": ("ok", True),
+    }
+
+
+def test_the_locks_of_a_killed_process_are_free(tmp_path: Path) -> None:
+    gate, log = Gate(tmp_path), tmp_path / "log"
+    heard: list[str] = []
+    call = Task("killed", "fake_again:hold_and_say", (gate,), tmp_path / "killed.log")
+    assert not list(Pool(1, 1).run([call], lambda name, text: heard.append(text), lambda: "inside" in heard))
+    assert _events(tmp_path, [("next", "exclusive", 0.0)]) == ["asks next", "in next", "out next"]
+    assert log.exists()
+
+
+@pytest.mark.parametrize("outer", ["shared", "exclusive"])
+@pytest.mark.parametrize("inner", ["shared", "exclusive"])
+def test_entering_twice_is_refused_instead_of_waiting_for_oneself(tmp_path: Path, outer: str, inner: str) -> None:
+    gate = Gate(tmp_path)
+    with getattr(gate, outer)(), pytest.raises(RuntimeError, match="not reentrant"), getattr(gate, inner)():
+        pass
+    with gate.exclusive():
+        pass

@@ -1,0 +1,104 @@
+"""Processes: whatever happens in one is an outcome, and none outlives the run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import gradbench
+from gradbench.errors import EnvironmentError, UsageError
+from gradbench.runner.pool import Outcome, Pool, Task, ask
+
+
+def _silent(name: str, text: str) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False
+
+
+def _run(pool: Pool, tasks: list[Task]) -> dict[str, Outcome]:
+    return {outcome.name: outcome for outcome in pool.run(tasks, _silent, _never)}
+
+
+def test_a_result_larger_than_any_pipe_arrives_whole(tmp_path: Path) -> None:
+    size = 5_000_000
+    outcomes = _run(Pool(2, 1), [Task(str(n), "fake_cells:big", (size + n,), tmp_path / f"{n}.log") for n in range(3)])
+    assert {name: len(outcome.result) for name, outcome in outcomes.items()} == {str(n): size + n for n in range(3)}
+
+
+def test_every_task_has_a_process_of_its_own_and_is_heard(tmp_path: Path) -> None:
+    heard: list[tuple[str, str]] = []
+    tasks = [Task(str(n), "fake_cells:number_of_processes", (), tmp_path / f"{n}.log") for n in range(4)]
+    outcomes = list(Pool(2, 1).run(tasks, lambda name, text: heard.append((name, text)), _never))
+    assert len({outcome.result for outcome in outcomes} | {os.getpid()}) == 5
+    assert sorted(heard) == [(str(n), "hello") for n in range(4)]
+
+
+def test_infinities_and_nan_come_back() -> None:
+    value = ask(Task("a", "fake_cells:answer", ([float("inf"), -float("inf"), float("nan"), 0.1, 3],)), _never)
+    assert repr(value) == "[inf, -inf, nan, 0.1, 3]"
+
+
+def test_an_error_for_the_user_is_raised_again() -> None:
+    with pytest.raises(UsageError, match=r"data\.path: there is no such file"):
+        ask(Task("a", "fake_cells:user_error", ()), _never)
+
+
+def test_any_other_failure_of_a_question_is_an_environment_error() -> None:
+    with pytest.raises(EnvironmentError, match="the probe failed: AttributeError"):
+        ask(Task("the probe", "fake_cells:no_such_function", ()), _never)
+
+
+def test_what_still_runs_when_the_run_stops_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "pids"
+    tasks = [Task(str(n), "fake_sleep:sleep", (str(log),), tmp_path / f"{n}.log") for n in range(2)]
+    (tmp_path / "fake_sleep.py").write_text(
+        "import os, time\n"
+        "def sleep(log, say):\n    open(log, 'a').write(f'{os.getpid()}\\n')\n    say('asleep')\n    time.sleep(3600)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    asleep: list[str] = []
+    assert not list(Pool(2, 1).run(tasks, lambda name, text: asleep.append(name), lambda: len(asleep) == 2))
+    pids = [int(line) for line in log.read_text().split()]
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_the_parent_killed_by_sigkill_takes_its_processes_along(tmp_path: Path) -> None:
+    log = tmp_path / "pid"
+    (tmp_path / "orphan.py").write_text(
+        "import os, time\n"
+        "def sleep(log, say):\n    open(log, 'w').write(str(os.getpid()))\n    time.sleep(3600)\n"
+        "if __name__ == '__main__':\n"
+        "    from gradbench.runner.pool import Task, ask\n"
+        f"    ask(Task('a', 'orphan:sleep', ({str(log)!r},)), lambda: False, preload=())\n"
+    )
+    path = {"PYTHONPATH": str(Path(gradbench.__file__).parents[1])}
+    with subprocess.Popen([sys.executable, str(tmp_path / "orphan.py")], env={**os.environ, **path}) as parent:
+        _wait_for(lambda: log.exists() and log.read_text() != "")
+        parent.kill()
+    _wait_for(lambda: not _alive(int(log.read_text())))
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process runs; a zombie that nobody has collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _wait_for(condition: object, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)

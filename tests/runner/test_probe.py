@@ -1,0 +1,49 @@
+"""What the machine is, found out without importing torch here."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import pytest
+import torch
+
+from gradbench.errors import EnvironmentError, UsageError
+from gradbench.runner.pool import Task, ask
+
+
+def _probe(device: str) -> dict[str, object]:
+    found: dict[str, object] = ask(Task("the probe", "gradbench.runner.probe:probe", (device,)), lambda: False)
+    return found
+
+
+def test_it_describes_this_machine() -> None:
+    found = _probe("cpu")
+    assert found["device"] == "cpu"
+    assert found["device_name"] == found["cpu"] != ""
+    assert (found["torch"], found["numpy"]) == (torch.__version__, np.__version__)
+    assert found["python"] == platform.python_version()
+    assert found["gpus"] == (torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    assert found["flags"] == {
+        "matmul_allow_tf32": False,
+        "cudnn_allow_tf32": False,
+        "cudnn_benchmark": False,
+        "cudnn_deterministic": True,
+        "deterministic_algorithms": False,
+    }
+
+
+def test_a_device_of_another_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="--device tpu: allowed are auto, cpu, cuda, cuda:N"):
+        _probe("tpu")
+
+
+def test_a_gpu_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(EnvironmentError, match=r"--device cuda:99: torch .* finds .*; --device cpu works"):
+        _probe("cuda:99")
+
+
+@pytest.mark.gpu
+def test_the_gpu_is_named() -> None:
+    found = _probe("auto")
+    assert (found["device"], found["device_name"]) == ("cuda", torch.cuda.get_device_name(0))
