@@ -13,8 +13,9 @@ __all__ = ["CELL_STATUSES", "TABLES", "VERDICTS", "Column", "Table"]
 
 Direction = Literal["lower is better", "higher is better", ""]
 
-#: What became of a cell, or of one strategy in it. An absent number keeps its row and its reason.
-CELL_STATUSES = ("ok", "diverged", "oom", "timeout", "error", "excluded")
+#: What became of a cell, or of one strategy in it. An absent number keeps its row and its reason; `missing` are those
+#: that an interrupted run did not come to.
+CELL_STATUSES = ("ok", "diverged", "oom", "timeout", "error", "excluded", "missing")
 
 #: From best to worst; `undefined` where the gradient itself is zero, `unresolved` where the interval straddles a limit.
 VERDICTS = (
