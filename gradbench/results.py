@@ -82,15 +82,15 @@ CELLS = Table(
         Column("rel_error", "float", "median over weight tensors and steps of |h - g| / |g|", "", _LOWER),
         Column("noise_ratio", "float", "median over weight tensors and steps of the noise ratio", "", _LOWER),
         Column("worst_noise_ratio", "float", "the noise ratio of the worst parameter at the worst step", "", _LOWER),
-        Column("min_snr_db", "float", "the smallest SNR of a rebuilt activation, stem apart, over steps", "dB", _HIGHER),
+        Column("min_snr_db", "float", "smallest SNR of a rebuilt activation, stem apart, over steps", "dB", _HIGHER),
         Column("accuracy", "float", "share of test images classified right after training", "", _HIGHER),
         Column("loss", "float", "mean test loss after training", "nat", _LOWER),
-        Column("missing_gradients", "int", "weight tensors that got no gradient though stored training gives one", "", _LOWER),
+        Column("missing_gradients", "int", "weight tensors without the gradient that stored training has", "", _LOWER),
         Column("changed_buffers", "int", "buffers that differ bitwise from stored training after one step", "", _LOWER),
         Column("step_seconds", "float", "median time of one forward and backward pass", "s", _LOWER, firm=False),
-        Column("time_ratio", "float", "step_seconds divided by that of stored in the same cell", "", _LOWER, firm=False),
-        Column("peak_bytes", "float", "most memory alive in a step above weights, optimiser state and batch", "byte", _LOWER),
-        Column("saved_bytes", "float", "memory alive between the forward and the backward pass, above the same", "byte", _LOWER),
+        Column("time_ratio", "float", "step_seconds over that of stored in the same cell", "", _LOWER, firm=False),
+        Column("peak_bytes", "float", "most memory alive in a step above weights and batch", "byte", _LOWER),
+        Column("saved_bytes", "float", "memory alive between the two passes above the same", "byte", _LOWER),
         Column("left_bytes", "float", "memory alive after the backward pass beyond the gradients", "byte", _LOWER),
         Column("bytes_per_pixel", "float", "peak_bytes divided by N*H*W of the input", "byte", _LOWER),
         Column("wall_seconds", "float", "how long the whole cell took, all strategies", "s", "", firm=False),
@@ -120,7 +120,7 @@ GRADIENTS = Table(
         Column("noise_ratio", "float", "mean_b |h_b - g_b|^2 / s2", "", _LOWER),
         Column("noise_low", "float", "lower end of its 95 % bootstrap interval over minibatches", "", _LOWER),
         Column("noise_high", "float", "upper end of it", "", _LOWER),
-        Column("bias_ratio", "float", "(|mean_b e_b|^2 - s2_e/M) / (s2/M): squared bias over the variance of the mean gradient", "", _LOWER),
+        Column("bias_ratio", "float", "(|mean_b e_b|^2 - s2_e/M) / (s2/M): squared bias over noise", "", _LOWER),
     ),
 )
 
@@ -138,7 +138,7 @@ ACTIVATIONS = Table(
         Column("snr", "float", "sum(x^2) / sum((x_hat - x)^2) of the rebuilt input", "", _HIGHER),
         Column("snr_db", "float", "the same in decibels", "dB", _HIGHER),
         Column("alpha", "float", "SNR of the rebuilt input over SNR of the output it was rebuilt from", "", _HIGHER),
-        Column("flipped_gates", "float", "share of entries of an activation's rebuilt input with the wrong sign", "", _LOWER),
+        Column("flipped_gates", "float", "share of an activation's rebuilt inputs with the wrong sign", "", _LOWER),
     ),
 )
 
