@@ -104,9 +104,8 @@ def _expected(problem: Any, place: Place) -> str:
 def _unknown_key(key: str, allowed: list[str]) -> str:
     if key in _names(Case) and key not in DEFAULTS:
         return f"cannot be changed here: allowed are {listed(allowed)}"
-    near = did_you_mean(key, allowed)
-    if not near:
-        near = next((f"; did you mean {full!r}?" for full in DEFAULTS if full.partition(".")[2] == key), "")
+    elsewhere = next((full for full in DEFAULTS if full.partition(".")[2] == key), None)
+    near = f"; did you mean {elsewhere!r}?" if elsewhere else did_you_mean(key, allowed)
     return f"unknown key: allowed are {listed(allowed)}{near}"
 
 
