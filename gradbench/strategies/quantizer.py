@@ -44,7 +44,7 @@ def encode(x: Tensor, mean: Tensor, scale: Tensor, bits: int) -> Codes:
     """Quantise x: (N, C, ...) to `bits` bits, for channels of the given mean (C,) and standard deviation (C,).
 
     The largest code of a non-positive value is `zero` - 1 and the smallest of a positive one is `zero`; both exist
-    whatever the mean is.
+    whatever the mean is. (A positive value counts as zero when its quotient by the step underflows: below 1e-44.)
     """
     levels = 2**bits
     step = RANGE / levels
@@ -52,8 +52,6 @@ def encode(x: Tensor, mean: Tensor, scale: Tensor, bits: int) -> Codes:
     zero = (levels // 2 - torch.floor(mean.detach() / scale / step)).clamp_(1, levels - 1)
     codes = x.detach() / _per_channel(scale * step, x)
     codes.ceil_().add_(_per_channel(zero - 1, x)).clamp_(0, levels - 1)
-    # Division may round a tiny positive value to zero: its sign counts, so it gets the first positive code.
-    codes = torch.where(x.detach() > 0, torch.maximum(codes, _per_channel(zero, x)), codes)
     return Codes(pack_bits(codes.to(torch.uint8), bits), zero, scale, bits, x.shape, x.dtype)
 
 
@@ -80,13 +78,14 @@ def pack_bits(codes: Tensor, bits: int) -> Tensor:
         return codes.flatten()
     count, size = _group(bits)
     flat = codes.flatten()
-    flat = torch.nn.functional.pad(flat, (0, -flat.numel() % count)).view(-1, count)
-    word = torch.zeros(flat.shape[0], dtype=torch.int32 if size > 1 else torch.uint8, device=codes.device)
-    for i in range(count):
-        word |= flat[:, i].to(word.dtype) << (bits * i)
+    # Codes that share a word lie far apart, so that each shift works on contiguous memory.
+    rows = torch.nn.functional.pad(flat, (0, -flat.numel() % count)).view(count, -1)
+    word = rows[0].to(torch.int32 if size > 1 else torch.uint8, copy=True)
+    for i in range(1, count):
+        word |= rows[i].to(word.dtype) << (bits * i)
     if size == 1:
         return word
-    return torch.stack([(word >> (8 * i)) & 255 for i in range(size)], dim=1).to(torch.uint8).flatten()
+    return torch.cat([((word >> (8 * i)) & 255).to(torch.uint8) for i in range(size)])
 
 
 def unpack_bits(packed: Tensor, bits: int, numel: int) -> Tensor:
@@ -97,9 +96,12 @@ def unpack_bits(packed: Tensor, bits: int, numel: int) -> Tensor:
     if size == 1:
         word = packed
     else:
-        parts = packed.view(-1, size).to(torch.int32)
-        word = parts[:, 0].clone()
+        parts = packed.view(size, -1).to(torch.int32)
+        word = parts[0]
         for i in range(1, size):
-            word |= parts[:, i] << (8 * i)
-    codes = [(word >> (bits * i)) & (2**bits - 1) for i in range(count)]
-    return torch.stack(codes, dim=1).to(torch.uint8).flatten()[:numel]
+            word = word | (parts[i] << (8 * i))
+    mask = 2**bits - 1
+    rows = torch.empty(count, word.numel(), dtype=torch.uint8, device=packed.device)
+    for i in range(count):
+        rows[i] = (word >> (bits * i)) & mask
+    return rows.flatten()[:numel]
