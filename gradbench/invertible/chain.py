@@ -98,7 +98,10 @@ class Chain(Invertible):
         """Walk back through the modules."""
         for module, own in zip(reversed(list(self)), reversed(memo), strict=True):
             seen = tuple(tensor.clone() for tensor in y) if watching() else None
-            y, dy = steps_of(module).backward_step(y, dy, own, gradients)
+            # Popped, so that nothing but the step holds its arguments, and each is freed where it is replaced.
+            handed_over = [dy, y]
+            del y, dy
+            y, dy = steps_of(module).backward_step(handed_over.pop(), handed_over.pop(), own, gradients)
             if seen is not None and not isinstance(module, Chain):
                 report(module, y, seen)
         return y, dy

@@ -45,9 +45,9 @@ class LayerFactory:
         """Return a leaky ReLU."""
         return InvertibleLeakyReLU(self.negative_slope)
 
-    def stem(self, channels: int, groups: int) -> Chain:
-        """Return what follows the stem convolution: the split into groups, norm and leaky ReLU."""
-        return Chain({"split": SplitChannels(groups), "norm": self.norm(channels), "activation": self.activation()})
+    def stem(self, channels: int) -> Chain:
+        """Return what follows the stem convolution: norm and leaky ReLU."""
+        return Chain({"norm": self.norm(channels), "activation": self.activation()})
 
     def layers(self, channels: int, count: int = 1) -> Chain:
         """Return `count` times split convolution, norm and leaky ReLU; `channels` are those of both groups together."""
@@ -87,7 +87,8 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
-        named: dict[str, Invertible] = {"stem": layers.stem(width, groups)}
+        self.split = SplitChannels(groups)
+        named: dict[str, Invertible] = {"stem": layers.stem(width)}
         channels, blocks = width, 0
         for stage, depth in enumerate(depths):
             if stage:
@@ -102,4 +103,4 @@ class Network(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Tensor:
         """Return the scores."""
-        return self.head(*as_state(self.chain(self.stem(x))))
+        return self.head(*as_state(self.chain(*as_state(self.split(self.stem(x))))))

@@ -69,7 +69,7 @@ def test_the_inverse_undoes_the_norm_and_knows_when_it_cannot() -> None:
 
 @pytest.mark.parametrize("fresh", [True, False])
 def test_noise_grows_as_its_law_says(fresh: bool) -> None:
-    """The law is alpha = [sum(m^2 + v) / sum(g^2 v / S^2 + beta^2)] [C / sum(S^2 / g^2)] with S^2 = v + eps, g the scale."""
+    """Alpha is [sum(m^2 + v) / sum(g^2 v / S^2 + beta^2)] [C / sum(S^2 / g^2)], S^2 = v + eps, g the scale."""
     channels, pixels = 16, (64, 16, 16, 16)
     layer = InvertibleBatchNorm(channels).double() if fresh else norm(channels)
     means, deviations = torch.randn(2, 1, channels, 1, 1, dtype=torch.float64)
