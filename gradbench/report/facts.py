@@ -13,7 +13,7 @@ from gradbench.analysis.tables import Run
 __all__ = ["Facts", "facts"]
 
 #: Entries of the manifest that the page shows elsewhere.
-_ELSEWHERE = {"argv", "command", "case_text", "settings", "axes", "title", "question", "source", "schema"}
+_ELSEWHERE = {"argv", "command", "case_text", "settings", "axes", "title", "question", "source", "schema", "state"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Facts:
         source: who asked it first.
         command: the command that repeats the run.
         case_text: the case file.
+        unfinished: why the run is not complete, in one sentence; empty if it is.
         environment: names and values.
     """
 
@@ -34,6 +35,7 @@ class Facts:
     source: str
     command: str
     case_text: str
+    unfinished: str
     environment: tuple[tuple[str, str], ...]
 
 
@@ -46,14 +48,17 @@ def facts(run: Run) -> Facts:
     except tomllib.TOMLDecodeError:
         case = {}
     command = manifest.get("command") or manifest.get("argv", "")
+    state = str(manifest.get("state", "complete"))
     shown = {key: value for key, value in manifest.items() if key not in _ELSEWHERE}
     shown["data"] = manifest.get("settings", {}).get("data", {}).get("name", "")
+    shown |= shown.pop("environment", {})
     return Facts(
         title=str(manifest.get("title") or case.get("title") or manifest.get("case") or run.folder.name),
         question=str(manifest.get("question") or case.get("question", "")),
         source=str(manifest.get("source") or case.get("source", "")),
         command=command if isinstance(command, str) else shlex.join(map(str, command)),
         case_text=text,
+        unfinished="" if state == "complete" else f"This run is {state}: the verdict rests on the cells that finished.",
         environment=tuple(_flat(shown)),
     )
 
@@ -64,6 +69,6 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key} ")
         elif isinstance(value, list | tuple):
-            yield name, ", ".join(str(item) for item in value)
+            yield from [(name, ", ".join(str(item) for item in value))] if value else []
         elif value not in (None, ""):
             yield name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

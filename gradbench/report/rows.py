@@ -137,7 +137,7 @@ def _seed(cell: dict[Any, Any], seen: set[str]) -> SeedRow:
 
 
 def _axis(value: Any) -> Field:
-    return Field(f"{value:g}", repr(float(value))) if isinstance(value, int | float) else Field(str(value), str(value))
+    return Field(f"{value:g}", f"{value:g}") if isinstance(value, int | float) else Field(str(value), str(value))
 
 
 def _number(value: float) -> Field:
@@ -145,4 +145,4 @@ def _number(value: float) -> Field:
 
 
 def _key(value: float) -> str:
-    return "" if math.isnan(value) else repr(float(value))
+    return "" if math.isnan(value) else f"{value:.6g}"

@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from gradbench.report.words import MINUS, power_of_ten
+from gradbench.report.words import MINUS, number, power_of_ten
 
 __all__ = ["Scale", "decibels", "logarithmic"]
 
@@ -35,12 +35,9 @@ class Scale:
 
     def axis(self, title: str | None) -> alt.Axis:
         """The axis with these ticks and labels."""
-        texts = {f"{value:.6g}": text for value, text in self.labels.items()}
-        lookup = f"{json.dumps(texts, ensure_ascii=False)}[format(datum.value, '.6~g')]"
-        if self.kind == "log":
-            texts = {str(round(math.log10(value))): text for value, text in self.labels.items()}
-            lookup = f"{json.dumps(texts, ensure_ascii=False)}[round(log(datum.value) / LN10)]"
-        return alt.Axis(title=title, values=list(self.labels), labelExpr=lookup)
+        values = sorted(self.labels)
+        texts = json.dumps([self.labels[value] for value in values], ensure_ascii=False)
+        return alt.Axis(title=title, values=values, labelExpr=f"{texts}[round(datum.index * {len(values) - 1})]")
 
     def scale(self) -> alt.Scale:
         """The scale with these limits."""
@@ -51,18 +48,33 @@ def logarithmic(frame: pd.DataFrame, columns: Iterable[str] = ("y", "lo", "hi"),
     """A logarithmic scale for `columns` with room for `show`; 0 below it and ∞ above it if they occur."""
     values = np.concatenate([frame[column].dropna().to_numpy(np.float64) for column in columns])
     positive = values[np.isfinite(values) & (values > 0)]
-    exponents = np.log10([*positive, *show]) if len(positive) or show else np.zeros(1)
-    low = max(math.floor(exponents.min() + 1e-9), _SMALLEST)
-    high = min(max(math.ceil(exponents.max() - 1e-9), low + 1), _LARGEST)
-    step = max(1, math.ceil((high - low) / 7))
-    labels = {10.0**power: power_of_ten(power) for power in range(low, high + 1) if power % step == 0}
+    shown = np.clip([*positive, *show, *([] if len(positive) or show else [1.0])], 10.0**_SMALLEST, 10.0**_LARGEST)
+    ticks = _ticks(float(shown.min()), float(shown.max()))
+    labels = {tick: _label(tick) for tick in ticks}
+    step = 10.0 ** max(1, round(math.log10(ticks[-1] / ticks[0]) / 7))
     if (values <= 0).any():
-        low -= step
-        labels[10.0**low] = "0"
-    if (values > 10.0**high).any():
-        high += step
-        labels[10.0**high] = "∞" if np.isinf(values.max()) else f">{power_of_ten(high - step)}"
-    return Scale("log", 10.0**low, 10.0**high, labels)
+        labels[ticks[0] / step] = "0"
+    if (values > 10.0**_LARGEST).any():
+        labels[ticks[-1] * step] = "∞" if np.isinf(values.max()) else f">{_label(ticks[-1])}"
+    return Scale("log", min(labels), max(labels), labels)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Ticks from `low` or below to `high` or above: 1, 2, 5, 10 up to two decades, powers of ten beyond."""
+    bottom, top = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    if math.log10(high / low) <= 2:
+        ticks = [factor * 10.0**power for power in range(bottom, top + 1) for factor in (1, 2, 5)]
+        first = max(place for place, tick in enumerate(ticks) if tick <= low * (1 + 1e-9))
+        last = min(place for place, tick in enumerate(ticks) if tick >= high * (1 - 1e-9))
+        return ticks[first : max(last, first + 1) + 1]
+    step = math.ceil((top - bottom) / 7)
+    bottom = step * math.floor(bottom / step)
+    return [10.0**power for power in range(bottom, top + step, step)]
+
+
+def _label(tick: float) -> str:
+    power = round(math.log10(tick))
+    return power_of_ten(power) if math.isclose(tick, 10.0**power) and abs(power) > 3 else number(tick)
 
 
 def decibels(frame: pd.DataFrame, columns: Iterable[str] = ("y", "lo", "hi")) -> Scale:

@@ -43,7 +43,7 @@
       ...spec,
       params: spec.params.map((param) => ({ ...param, value: set[param.name] })),
       description: group ? `${group}: ${spec.description}` : spec.description,
-      datasets: { [data]: rows(data) },
+      datasets: { ...spec.datasets, [data]: rows(data) },
     };
     return vegaEmbed(chart, full, { renderer: "svg", ast: true, actions: false, tooltip, config });
   };

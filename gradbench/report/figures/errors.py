@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import altair as alt
 import pandas as pd
 
@@ -13,8 +15,8 @@ from gradbench.report.scales import logarithmic
 __all__ = ["error_figure"]
 
 _METRICS = (
-    ("noise_ratio", "noise ratio, median weight tensor", "noise ratio (error² / SGD variance)"),
     ("worst_noise_ratio", "noise ratio, worst weight tensor", "noise ratio (error² / SGD variance)"),
+    ("noise_ratio", "noise ratio, median weight tensor", "noise ratio (error² / SGD variance)"),
     ("rel_error", "relative error, median weight tensor", "relative error |h \N{MINUS SIGN} g| / |g|"),
 )
 _NOISE_LINES = ((1.0, "as large as SGD noise"), (0.1, "a tenth of it"))
@@ -25,12 +27,15 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     name, question = "errors", "Is the error of the gradients larger than the noise of SGD?"
     if not scene.axes.along:
         return missing(name, question, "The case's matrix has no numeric axis to draw the error against.")
-    measured = cells[cells["strategy"] != "stored"]
+    measured = cells[cells["strategy"] != "stored"].copy()
+    metrics = [metric for metric, _, _ in _METRICS]
+    broken = measured["verdict"] == "broken"
+    measured.loc[broken, metrics] = measured.loc[broken, metrics].fillna(math.inf)
     everything = against_axis(measured, scene.axes, "noise_ratio")
     if everything.empty:
         return missing(name, question, "The run compared no gradients with those of stored training.")
     others = scene.other_controls(everything)
-    variant = Control("variant", "measure", tuple((label, metric) for metric, label, _ in _METRICS), "noise_ratio")
+    variant = Control("variant", "measure", tuple((label, metric) for metric, label, _ in _METRICS), _METRICS[0][0])
     data, charts = {}, []
     for metric, label, title in _METRICS:
         frame = against_axis(measured, scene.axes, metric)
@@ -57,7 +62,8 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         name,
         question,
         "Lower is better. Below a tenth of the noise an error cannot be told from the draw of the minibatch; above the "
-        "noise it steers training. Lines are medians, bands span all seeds; a point at 0 is exact.",
+        "noise it steers training. Lines are medians, bands span all seeds; a point at 0 is "
+        "exact, one at ∞ not finite.",
         tuple(charts),
         scene.groups(everything),
         (variant, *others),

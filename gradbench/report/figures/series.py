@@ -53,26 +53,31 @@ def banded(
     field, title, ticks = x
     wide = min(ticks) > 0 and max(ticks) / min(ticks) > 20
     x_scale = alt.Scale(type="log" if wide else "linear", domain=[min(ticks), max(ticks)], padding=12, nice=False)
-    across = alt.X(f"{field}:Q", scale=x_scale, axis=alt.Axis(title=title, values=list(ticks), format="~g", grid=False))
+    across = alt.X(
+        f"{field}:Q",
+        scale=x_scale,
+        axis=alt.Axis(title=title, values=list(ticks), labelExpr="toString(datum.value)", grid=False),
+    )
     up = alt.Y("y:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title))
     base = scene.chart(data, controls).encode(x=across, color=colour)
-    band = base.mark_area(opacity=0.16, interpolate="linear").encode(y=alt.Y("lo:Q", scale=y_scale.scale()), y2="hi:Q")
+    band = base.mark_area(opacity=0.13, interpolate="linear").encode(
+        y=alt.Y("lo:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title)), y2="hi:Q"
+    )
     tooltip = [
         alt.Tooltip(colour.shorthand, title=str(colour.title) if isinstance(colour.title, str) else "strategy"),
         alt.Tooltip(f"{field}:Q", title=title),
         alt.Tooltip("t:N", title=y_title.split(" (")[0]),
     ]
     layers: list[alt.Chart] = [band]
+    words_above: list[alt.Chart] = []
     for value, words in lines:
         rule = alt.Chart(alt.InlineData(values=[{"v": value, "w": words}])).encode(
-            y=alt.Y("v:Q", scale=y_scale.scale())
+            y=alt.Y("v:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title))
         )
         layers.append(rule.mark_rule(strokeDash=[4, 3], color="var(--ink-2)"))
-        layers.append(
-            rule.mark_text(align="left", baseline="bottom", dx=4, dy=-3, color="var(--ink-2)").encode(
-                x=alt.value(0), text="w:N"
-            )
-        )
+        word = {"align": "left", "baseline": "bottom", "dx": 4, "dy": -3}
+        for look in ({"stroke": "var(--paper)", "strokeWidth": 4, "strokeJoin": "round"}, {"color": "var(--ink-2)"}):
+            words_above.append(rule.mark_text(**word, **look).encode(x=alt.value(0), text="w:N"))
     layers.append(base.mark_line(strokeWidth=2).encode(y=up))
     layers.append(base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip))
-    return alt.layer(*layers)
+    return alt.layer(*layers, *words_above)
