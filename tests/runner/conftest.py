@@ -90,9 +90,10 @@ class Planted:
     def start(self, *, stderr: Any = subprocess.DEVNULL, after: str = "pass", **changes: Any) -> subprocess.Popen[str]:
         """Run in another process, which can be killed; the statement `after` is its last."""
         code = (
-            "import sys\nfrom pathlib import *\n"
-            "from gradbench.runner.run import *\n"
             "if __name__ == '__main__':\n"
+            "    import sys\n"
+            "    from pathlib import PosixPath\n"
+            "    from gradbench.runner.run import RunOptions, Targets, run_cases\n"
             f"    code = run_cases({replace(self.options, **changes)!r}, {TARGETS!r})\n"
             f"    {after}\n"
             "    sys.exit(code)\n"

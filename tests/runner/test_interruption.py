@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +32,7 @@ def test_killed_and_run_again_it_gives_the_tables_of_an_undisturbed_run(planted:
         wait_for(lambda: len(planted.records(other)) >= 2)
         process.kill()
     assert process.returncode == -signal.SIGKILL
+    wait_for(lambda: not _alive(group=process.pid))
     stored = planted.records(other)
     assert 2 <= len(stored) < 6
     assert not (other / "planted" / "latest").exists()
@@ -92,6 +95,17 @@ def test_on_a_terminal_there_is_a_bar_and_in_a_log_no_carriage_return(planted: P
     assert "\x1b[" in shown
     assert "6/6 cells, " in shown
     assert "hybrid depth=2 seed=0: error in " in shown
+
+
+def _alive(group: int) -> list[int]:
+    """The processes of a group that run; zombies that nobody has collected do not."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, _, process_group = file.read_text().rpartition(")")[2].split()[:3]
+            if state != "Z" and int(process_group) == group:
+                found.append(int(file.parent.name))
+    return found
 
 
 def _everything(descriptor: int) -> str:
