@@ -59,7 +59,7 @@ class Invertible(_DefaultSteps, nn.Module):
     kind: ClassVar[str] = "user"
 
     @property
-    def module(self) -> nn.Module:  # type: ignore[override]
+    def module(self) -> nn.Module:
         """The module whose steps these are: itself."""
         return self
 

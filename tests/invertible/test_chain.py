@@ -222,7 +222,7 @@ def test_storing_can_be_nested_and_ends_after_an_exception() -> None:
     model = Chain(chain(1))
 
     def is_stored() -> bool:
-        return "_Node" not in model(*state(*X))[0].grad_fn.name()
+        return "ChainNode" not in model(*state(*X))[0].grad_fn.name()
 
     with storing(model):
         with pytest.raises(KeyError), storing(model):

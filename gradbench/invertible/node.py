@@ -1,0 +1,88 @@
+"""The autograd node of a chain: what it keeps between the forward and the backward pass, and what it gives back.
+
+It keeps the chain's output and the modules' memos. The tensors among them are saved as autograd saves tensors, so that
+they are freed with the graph and a change in place is noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradbench.invertible.gradients import Gradients, parameters_of
+from gradbench.invertible.state import Memo, as_output
+
+__all__ = ["ChainNode"]
+
+_TENSOR = object()
+
+
+def _take_tensors(memo: Memo, tensors: list[Tensor]) -> Memo:
+    """Return `memo` with its tensors moved to the end of `tensors`."""
+    if isinstance(memo, Tensor):
+        tensors.append(memo)
+        return _TENSOR
+    return tuple(_take_tensors(part, tensors) for part in memo) if isinstance(memo, tuple) else memo
+
+
+def _put_tensors(memo: Memo, tensors: Iterator[Tensor]) -> Memo:
+    """Undo `_take_tensors`."""
+    if memo is _TENSOR:
+        return next(tensors)
+    return tuple(_put_tensors(part, tensors) for part in memo) if isinstance(memo, tuple) else memo
+
+
+def _autocast(device: str, dtype: torch.dtype, enabled: bool) -> AbstractContextManager[Any]:
+    """Return the autocast state of the forward pass.
+
+    Its cache of cast weights is off: what it would keep was cast without a graph, and would lose gradients elsewhere.
+    """
+    if not enabled and not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, dtype, enabled=enabled, cache_enabled=False)
+
+
+class ChainNode(torch.autograd.Function):
+    """The chain's node: inputs are the chain, the number of its input tensors, those tensors, its parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, chain: Any, count: int, *tensors: Tensor) -> Any:
+        """Run the chain without a graph and keep its output and its memos."""
+        x, parameters = tensors[:count], tensors[count:]
+        device = x[0].device.type
+        autocast = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+        with _autocast(*autocast):
+            y, memo = chain.run(x)
+        saved = list(y)
+        ctx.memo = _take_tensors(memo, saved)
+        ctx.save_for_backward(*saved)
+        ctx.chain, ctx.count, ctx.outputs = chain, count, len(y)
+        ctx.autocast, ctx.parameters = autocast, parameters
+        ctx.versions = [(id(parameter), parameter._version) for parameter in parameters]
+        return as_output(y)
+
+    @staticmethod
+    def backward(ctx: Any, *dy: Tensor) -> Any:
+        """Walk back from the output; the saved output and the incoming gradient are copied, then never written to."""
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "a chain cannot be differentiated twice: use storing(model) around the forward pass for create_graph"
+            )
+        if ctx.versions != [(id(parameter), parameter._version) for parameter in parameters_of(ctx.chain)]:
+            raise RuntimeError("a parameter of the chain was changed or replaced between its forward and backward pass")
+        saved = ctx.saved_tensors
+        memo = _put_tensors(ctx.memo, iter(saved[ctx.outputs :]))
+        wanted = ctx.needs_input_grad[2 + ctx.count :]
+        gradients = Gradients(p for p, needed in zip(ctx.parameters, wanted, strict=True) if needed)
+        with _autocast(*ctx.autocast):
+            _, dx = ctx.chain.backward_step(
+                tuple(tensor.clone() for tensor in saved[: ctx.outputs]),
+                tuple(tensor.clone() for tensor in dy),
+                memo,
+                gradients,
+            )
+        return None, None, *dx, *(gradients.get(parameter) for parameter in ctx.parameters)
