@@ -5,13 +5,14 @@ All of them name settings in the same way and are checked by the same code.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from gradbench.case.keys import axis_problem, nest, setting_of
+from gradbench.case.keys import DEFAULTS, axis_problem, nest, setting_of
 from gradbench.case.mistakes import Mistake, toml
 from gradbench.case.positions import Place
 from gradbench.case.schema import Section, Settings
@@ -37,7 +38,8 @@ class Layer:
     Attributes:
         base: the place.
         entries: its valid values by dotted key; an axis of the matrix is `matrix.AXIS`.
-        faulty: the keys that it gives wrongly, so that nothing else is said about them.
+        faulty: the keys that it gives wrongly, and those that a misspelt one may stand for: nothing else is said about
+            them.
     """
 
     base: Place
@@ -77,7 +79,9 @@ def read_layer(pairs: Sequence[tuple[str, Any]], base: Place, model: type[Sectio
     faulty = frozenset(
         key for key in entries if any(_concerns(mistake.place[len(base) :], key) for mistake in mistakes)
     )
-    return Layer(base, {key: value for key, value in entries.items() if key not in faulty}, faulty), mistakes
+    meant = {near for key in faulty for near in difflib.get_close_matches(key, DEFAULTS, n=1, cutoff=0.8)}
+    sound = {key: value for key, value in entries.items() if key not in faulty}
+    return Layer(base, sound, faulty | meant), mistakes
 
 
 def _concerns(place: Place, key: str) -> bool:

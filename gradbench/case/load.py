@@ -63,13 +63,17 @@ _Pairs = list[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class _File:
-    """The valid parts of a file; overrides and claims by their position."""
+    """The valid parts of a file; overrides and claims by their position.
+
+    `doubtful` are the keys that overrides with a mistake would have set.
+    """
 
     text: str
     own: Layer
     profiles: Mapping[str, Layer]
     overrides: Mapping[int, tuple[Override, Layer]]
     claims: Mapping[int, Claim]
+    doubtful: frozenset[str]
 
 
 def _read(path: Path) -> tuple[_File, list[Mistake]]:
@@ -93,7 +97,13 @@ def _read(path: Path) -> tuple[_File, list[Mistake]]:
         mistakes += found
         overrides[index] = Override.model_validate(table), layer
     claims = {index: Claim.model_validate(table) for index, table in _sound("claim", own_pairs, mistakes).items()}
-    file = _File(text, own, profiles, overrides, claims)
+    doubtful = frozenset(
+        key
+        for index, table in _tables("override", own_pairs).items()
+        if index not in overrides and isinstance(table.get("set"), Mapping)
+        for key in table["set"]
+    )
+    file = _File(text, own, profiles, overrides, claims, doubtful)
     return file, [*mistakes, *_check(file)]
 
 
@@ -133,10 +143,17 @@ def _with_dotted_conditions(value: Any) -> Any:
 def _sound(name: str, pairs: _Pairs, mistakes: Sequence[Mistake]) -> dict[int, dict[str, Any]]:
     """The tables of the list `name` in which no mistake was found, by their position."""
     broken = {mistake.place[:2] for mistake in mistakes}
-    tables = dict(pairs).get(name, [])
     if (name,) in broken:
         return {}
-    return {index: table for index, table in enumerate(tables) if (name, index) not in broken}
+    return {index: table for index, table in _tables(name, pairs).items() if (name, index) not in broken}
+
+
+def _tables(name: str, pairs: _Pairs) -> dict[int, dict[str, Any]]:
+    """The tables of the list `name` by their position."""
+    items = dict(pairs).get(name)
+    return {
+        index: item for index, item in enumerate(items if isinstance(items, list) else []) if isinstance(item, dict)
+    }
 
 
 def _read_sets(sets: Sequence[str]) -> tuple[Layer, list[Mistake]]:
@@ -166,7 +183,7 @@ def _check(file: _File) -> list[Mistake]:
     """Check the parts together: the file by itself and with each of its profiles."""
     overrides = list(file.overrides.values())
     layers = [file.own, *file.profiles.values(), *(layer for _, layer in overrides)]
-    faulty = frozenset[str]().union(*(layer.faulty for layer in layers))
+    faulty = file.doubtful.union(*(layer.faulty for layer in layers))
     variants = [[file.own], *([file.own, profile] for profile in file.profiles.values())]
     mistakes = [mistake for variant in variants for mistake in check_settings(variant, overrides)]
     plans = [one for variant in variants for one in plan(variant, overrides)]

@@ -21,7 +21,7 @@ def mistakes_in(error: ValidationError, model: type[BaseModel], value: Mapping[s
     """Translate pydantic's errors about `value`, which stands at `base`: one mistake a place."""
     by_place: dict[Place, list[Any]] = {}
     for problem in error.errors(include_url=False):
-        by_place.setdefault(_clean(problem["loc"], value), []).append(problem)
+        by_place.setdefault(_clean(problem, value), []).append(problem)
     found = []
     misspelt = {  # for `titel`, that `title` is missing goes without saying
         (*place[:-1], name)
@@ -41,12 +41,11 @@ def mistakes_in(error: ValidationError, model: type[BaseModel], value: Mapping[s
     return found
 
 
-def _clean(location: tuple[str | int, ...], value: Any) -> Place:
+def _clean(problem: Any, value: Any) -> Place:
     """Drop from pydantic's location what is not a step into `value`: the names of the branches of a union."""
     place: list[str | int] = []
-    for position, step in enumerate(location):
-        last = position == len(location) - 1
-        if isinstance(value, Mapping) and (step in value or last):
+    for step in problem["loc"]:
+        if isinstance(value, Mapping) and (step in value or problem["type"] == "missing"):
             value = value.get(step)
         elif isinstance(value, (list, tuple)) and isinstance(step, int):
             value = value[step]

@@ -28,7 +28,7 @@ def mistakes(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -
 def test_five_mistakes_give_five_lines_in_the_order_of_the_file(write: Write) -> None:
     path = write("""
 [train]
-stepz = 3
+momentun = 3
 learning_rate = "fast"
 
 [measure]
@@ -42,8 +42,8 @@ at = [0, 50]
 dept = [3]
 """)
     assert mistakes(path) == [
-        "5: train.stepz: unknown key: allowed are optimizer, steps, learning_rate, momentum, weight_decay, warmup, "
-        "strategies, evaluate_every, evaluate_images; did you mean 'steps'?",
+        "5: train.momentun: unknown key: allowed are optimizer, steps, learning_rate, momentum, weight_decay, warmup, "
+        "strategies, evaluate_every, evaluate_images; did you mean 'momentum'?",
         '6: train.learning_rate: must be a number, got "fast"',
         "9: measure.strategies[1]: unknown strategy 'aproximate': allowed are stored, reconstruct, checkpoint, "
         "approximate, naive-quantize; did you mean 'approximate'?",
@@ -219,6 +219,28 @@ def test_a_wrong_value_is_blamed_once(write: Write) -> None:
     )
     (found,) = mistakes(path)
     assert found == '4: train.steps: must be a whole number, got "many"'
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[train]\nstepz = 50\n[measure]\nat = [0, 50]", "train.stepz"),
+        ("[trian]\nsteps = 50\n[measure]\nat = [0, 50]", "trian"),
+        (
+            f"[measure]\nstrategis = ['checkpoint']\n{CLAIM}{CELLS}, where = {{ strategy = 'checkpoint' }} }}",
+            "measure.str",
+        ),
+        (
+            "[[override]]\nwen = { seed = 0 }\nset = { measure.strategies = ['checkpoint'] }\n"
+            f"{CLAIM}{CELLS}, where = {{ strategy = 'checkpoint' }} }}",
+            "override[0].wen",
+        ),
+        ("[train]\nstrategies = { all = 1 }", "train.strategies"),
+    ],
+)
+def test_what_follows_from_a_mistake_is_not_another(write: Write, text: str, key: str) -> None:
+    (found,) = mistakes(write(text))
+    assert found.partition(": ")[2].startswith(key)
 
 
 def test_what_is_missing_from_an_empty_file(tmp_path: Path) -> None:
