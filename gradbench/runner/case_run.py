@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,11 +18,12 @@ from gradbench.case.expand import Cell, expand
 from gradbench.errors import EXIT
 from gradbench.runner.cases import Chosen
 from gradbench.runner.files import make_writable
+from gradbench.runner.fingerprint import source_fingerprint
 from gradbench.runner.folder import write_run
 from gradbench.runner.gate import Gate
 from gradbench.runner.manifest import manifest, now
 from gradbench.runner.options import RunOptions, Targets
-from gradbench.runner.plan import Planned, cores, default_jobs, in_running_order, plan, source_fingerprint
+from gradbench.runner.plan import Planned, cores, default_jobs, in_running_order, plan
 from gradbench.runner.pool import Outcome, Pool, Task, ask
 from gradbench.runner.progress import Lines, duration
 from gradbench.runner.store import FINISHED, Record, Store
@@ -45,7 +47,7 @@ class CaseRun:
     ) -> None:
         self._chosen, self._options, self._targets = chosen, options, targets
         self._environment, self._show, self._interrupt = environment, show, interrupt
-        self._started = now()
+        self._started, self._clock = now(), time.monotonic()
         self._out = options.out / chosen.name
         self._store = Store(self._out / ".cells", note=show.note)
         jobs = options.jobs or default_jobs(environment["device"])
@@ -161,6 +163,7 @@ class CaseRun:
             self._environment,
             self._pool,
             started=self._started,
+            wall_seconds=time.monotonic() - self._clock,
             interrupted=self._interrupt(),
             statuses=Counter(self._statuses.get(one.key, "missing") for one in self._planned),
             ran=len(ran),

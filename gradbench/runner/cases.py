@@ -42,7 +42,9 @@ class Chosen:
 
 
 def find(options: RunOptions) -> list[Path]:
-    """The files of all cases, each once; they are read, so that a mistake in any stops the run before it starts.
+    """The files of all cases, each once; they are read, so that a mistake in any is known before anything starts.
+
+    What `--set` changes can only be judged with the profile, so without one it is `choose` that does.
 
     Raises:
         CaseError: mistakes in a case file.
@@ -53,26 +55,33 @@ def find(options: RunOptions) -> list[Path]:
         if found.setdefault(path.stem, path).resolve() != path.resolve():
             raise UsageError(f"{found[path.stem]} and {path}: two cases of the same name would share a folder")
     for path in found.values():
-        _load(path, options.profile, options)
+        _load(path, options.profile, () if options.profile is None else options.sets)
     return list(found.values())
 
 
 def choose(path: Path, options: RunOptions, environment: dict[str, Any]) -> Chosen:
-    """Read the case with the profile that was asked for, or with the one that suits the machine."""
-    where = f"a GPU ({environment['device_name']})" if environment["device"] != "cpu" else "the CPU, not on a GPU"
+    """Read the case with the profile that was asked for, or with the one that suits the machine.
+
+    Raises:
+        CaseError: mistakes in the case file or in `--set`.
+    """
     suits = "quick" if environment["device"] == "cpu" else "full"
+    if suits == "full":
+        reason = f"there is a GPU ({environment['device_name']})"
+    else:
+        reason = "there is no GPU here" if options.device == "auto" else "the GPU is not to be used"
     if options.profile is not None:
         profile, why = options.profile, f"profile {options.profile}, as asked for"
-    elif suits in _load(path, None, options).profile:
-        profile, why = suits, f"profile {suits}, because this runs on {where}"
+    elif suits in _load(path, None, ()).profile:
+        profile, why = suits, f"profile {suits}, because {reason}"
     else:
         profile, why = None, f"no profile, because the case has none called {suits}"
-    case = _load(path, profile, options)
+    case = _load(path, profile, options.sets)
     return Chosen(path.stem, path, path.read_text(encoding="utf-8"), case, profile, f"{path.stem}: {why}")
 
 
-def _load(path: Path, profile: str | None, options: RunOptions) -> Case:
+def _load(path: Path, profile: str | None, sets: tuple[str, ...]) -> Case:
     try:
-        return load(path, profile, options.sets)
+        return load(path, profile, sets)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error

@@ -32,6 +32,7 @@ def manifest(
     pool: Pool,
     *,
     started: str,
+    wall_seconds: float,
     interrupted: bool,
     statuses: Counter[str],
     ran: int,
@@ -44,6 +45,7 @@ def manifest(
         environment: what the probe found.
         pool: how many cells ran at once.
         started: when, UTC.
+        wall_seconds: how long ago that was when the last cell ended.
         interrupted: whether the run was asked to stop.
         statuses: how many cells there are of each status.
         ran: how many of them this run ran; the others with a result are from the store.
@@ -74,6 +76,7 @@ def manifest(
         "threads": pool.threads,
         "timeout_seconds": options.timeout,
         "started": started,
+        "wall_seconds": round(wall_seconds, 1),
         "cells_by_status": dict(statuses),
         "cells_run": ran,
         "cells_from_store": statuses.total() - statuses["missing"] - ran,

@@ -7,17 +7,12 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import gradbench
 from gradbench.case.expand import Cell
 from gradbench.case.schema import Data, Settings
 
-__all__ = ["Planned", "default_jobs", "in_running_order", "plan", "source_fingerprint", "strategies", "work"]
-
-#: The parts of gradbench that decide a cell's numbers.
-_DECIDING = ("invertible", "models", "strategies", "measure", "data", "results.py")
+__all__ = ["Planned", "cores", "default_jobs", "in_running_order", "plan", "strategies", "work"]
 
 
 @dataclass(frozen=True)
@@ -77,18 +72,6 @@ def default_jobs(device: str) -> int:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def source_fingerprint() -> str:
-    """A hash of the parts of gradbench's source that decide a cell's numbers."""
-    root = Path(gradbench.__file__).parent
-    parts = [root / part for part in _DECIDING]
-    files = [path for part in parts for path in (part.rglob("*.py") if part.is_dir() else [part])]
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _label(cell: Cell) -> str:

@@ -185,7 +185,7 @@ def _why_it_ended(code: int | None, log: Path | None) -> str:
         cause = f"killed by {name} (often: out of memory)" if name == "SIGKILL" else f"killed by {name}"
     else:
         cause = f"the process ended with exit code {code} and no result"
-    words = _last_words(log) if log is not None else ""
+    words = _last_words(log) if log is not None and log.exists() else ""
     return f"{cause}; last words: {words}"[:_LONGEST_REASON] if words else cause
 
 

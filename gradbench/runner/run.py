@@ -35,12 +35,12 @@ def run_cases(options: RunOptions, targets: Targets = _TARGETS) -> int:
     codes: list[int] = [EXIT.OK]
     with interruptible() as interrupt, tempfile.TemporaryDirectory(prefix="gradbench-") as temporary:
         environment = ask(Task("the probe", targets.probe, (options.device,)), interrupt, targets.preload)
-        for path in paths:
+        chosen = [] if interrupt() else [choose(path, options, environment) for path in paths]
+        for one in chosen:
+            run = CaseRun(one, options, targets, environment, progress(options.verbosity), interrupt)
+            codes.append(run.describe() if options.dry_run else run.run(Gate(Path(temporary))))
             if interrupt():
                 break
-            chosen = choose(path, options, environment)
-            run = CaseRun(chosen, options, targets, environment, progress(options.verbosity), interrupt)
-            codes.append(run.describe() if options.dry_run else run.run(Gate(Path(temporary))))
         if interrupt():
             codes.append(EXIT.INTERRUPTED)
     return max(codes)

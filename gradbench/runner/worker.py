@@ -31,11 +31,11 @@ def main(connection: Connection, log: str | None, threads: int, target: str, arg
     error), the last being the exception if it is for the user and None otherwise. What is printed goes to the file
     `log`; without one it goes where the parent's does.
     """
-    if log is not None:
-        _write_to(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches us too, but the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        if log is not None:
+            _write_to(log)
         function = load_target(target)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)

@@ -43,27 +43,19 @@ def test_several_share(tmp_path: Path) -> None:
 
 
 def test_whoever_waits_to_be_alone_is_not_overtaken(tmp_path: Path) -> None:
-    """A process enters again and again; one that wants to be alone still gets in between."""
+    """Processes enter again and again, so that the room is never empty; who wants to be alone still gets in."""
     gate, log = Gate(tmp_path), tmp_path / "log"
-    calls = [
-        Task("alone", "fake_cells:hold", (gate, "exclusive", str(log), "alone", 0.1), tmp_path / "alone.log"),
-        *(
-            Task(f"again{n}", "fake_again:again", (gate, str(log), f"again{n}"), tmp_path / f"again{n}.log")
-            for n in range(2)
-        ),
-    ]
-    outcomes = list(Pool(3, 1).run(calls, lambda name, text: None, lambda: False))
-    assert {outcome.name: (outcome.status, outcome.result) for outcome in outcomes} == {
-        "alone": ("ok", None),
-        "again0": ("ok", True),
-        "again1": ("ok", True),
-    }
+    crowd = [f"crowd{n}" for n in range(4)]
+    calls = [Task(name, "fake_crowd:crowd", (gate, str(log), name), tmp_path / f"{name}.log") for name in crowd]
+    calls.append(Task("alone", "fake_crowd:alone", (gate, str(log), crowd), tmp_path / "alone.log"))
+    outcomes = list(Pool(5, 1).run(calls, lambda name, text: None, lambda: False))
+    assert {outcome.name: outcome.result for outcome in outcomes} == {"alone": None, **dict.fromkeys(crowd, True)}
 
 
 def test_the_locks_of_a_killed_process_are_free(tmp_path: Path) -> None:
     gate, log = Gate(tmp_path), tmp_path / "log"
     heard: list[str] = []
-    call = Task("killed", "fake_again:hold_and_say", (gate,), tmp_path / "killed.log")
+    call = Task("killed", "fake_crowd:hold_and_say", (gate,), tmp_path / "killed.log")
     assert not list(Pool(1, 1).run([call], lambda name, text: heard.append(text), lambda: "inside" in heard))
     assert _events(tmp_path, [("next", "exclusive", 0.0)]) == ["asks next", "in next", "out next"]
     assert log.exists()

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -218,15 +219,31 @@ def test_dry_run_writes_nothing_and_estimates_only_from_what_was_run(
     assert capsys.readouterr().out.endswith("6 ok; to run: 0\nnothing to run\n")
 
 
-@pytest.mark.parametrize(("probe", "profile"), [("probe", "quick"), ("gpu_probe", "full")])
+@pytest.mark.parametrize(
+    ("probe", "device", "profile", "reason"),
+    [
+        ("probe", "auto", "quick", "there is no GPU here"),
+        ("probe", "cpu", "quick", "the GPU is not to be used"),
+        ("gpu_probe", "auto", "full", r"there is a GPU \(a test GPU\)"),
+    ],
+)
 def test_the_profile_that_suits_the_machine(
-    planted: Planted, probe: str, profile: str, capsys: pytest.CaptureFixture[str]
+    planted: Planted, probe: str, device: str, profile: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted.write(extra="[profile.quick]\nseeds = 1\n[profile.full]\nseeds = 3\n")
-    planted.run(planted.targets(probe=f"fake_cells:{probe}"), dry_run=True)
+    planted.run(planted.targets(probe=f"fake_cells:{probe}"), device=device, dry_run=True)
     printed, progress = capsys.readouterr()
-    assert progress.startswith(f"planted: profile {profile}, because this runs on ")
+    assert re.match(f"planted: profile {profile}, because {reason}\n", progress)
     assert f"planted: {3 if profile == 'quick' else 9} cells" in printed
+
+
+def test_a_setting_need_only_suit_the_profile_that_is_run(planted: Planted, capsys: pytest.CaptureFixture[str]) -> None:
+    planted.write(extra="[train]\nsteps = 9\n[profile.quick.measure]\nat = [0]\n")
+    case = planted.folder / "planted.toml"
+    case.write_text(case.read_text().replace("[measure]\n", "[measure]\nat = [0, 9]\n"))
+    assert planted.run(sets=("train.steps=4",), dry_run=True) == EXIT.OK
+    with pytest.raises(CaseError, match="measure.at has 9, beyond train.steps = 4"):
+        planted.run(planted.targets(probe="fake_cells:gpu_probe"), sets=("train.steps=4",), dry_run=True)
 
 
 def test_quiet_prints_the_report_alone(planted: Planted, capsys: pytest.CaptureFixture[str]) -> None:
