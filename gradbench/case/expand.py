@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradbench.case.keys import flatten, nest, setting_of
-from gradbench.case.schema import Case, Override, Scalar, Settings
+from gradbench.case.schema import Case, Match, Override, Scalar, Settings
 
-__all__ = ["Cell", "applies", "count", "expand", "points"]
+__all__ = ["Cell", "applies", "count", "expand", "matches", "places", "points"]
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,31 @@ def points(matrix: Mapping[str, Sequence[Scalar]]) -> Iterator[dict[str, Scalar]
         yield dict(zip(matrix, values, strict=True))
 
 
-def applies(override: Override, point: Mapping[str, Scalar], seed: int) -> bool:
-    """Return whether every entry of the override's `when` matches this point and seed."""
+def matches(when: Mapping[str, Match], point: Mapping[str, Scalar], seed: int) -> bool:
+    """Return whether every entry of `when` matches this point and seed."""
     known = {**point, "seed": seed}
     return all(
         axis in known and known[axis] in (wanted if isinstance(wanted, list) else [wanted])
-        for axis, wanted in override.when.items()
+        for axis, wanted in when.items()
     )
+
+
+def applies(override: Override, point: Mapping[str, Scalar], seed: int) -> bool:
+    """Return whether the override is for this point and seed."""
+    return matches(override.when, point, seed)
+
+
+def places(case: Case) -> Iterator[tuple[int, dict[str, Scalar]]]:
+    """Yield seed and point of every cell: seed 0 of every point first; what an `[[exclude]]` matches is left out."""
+    for seed in range(case.seeds):
+        for point in points(case.matrix):
+            if not any(matches(exclude, point, seed) for exclude in case.exclude):
+                yield seed, point
 
 
 def count(case: Case) -> int:
     """Return how many cells `expand` gives."""
-    return case.seeds * math.prod(len(values) for values in case.matrix.values())
+    return sum(1 for _ in places(case))
 
 
 def expand(case: Case, name: str) -> tuple[Cell, ...]:
@@ -66,18 +78,17 @@ def expand(case: Case, name: str) -> tuple[Cell, ...]:
 
 def _cells(case: Case, name: str) -> Iterable[Cell]:
     given = dict(flatten(case.model_dump(include=set(Settings.model_fields))))
-    for seed in range(case.seeds):
-        for point in points(case.matrix):
-            keys = {setting_of(axis): axis for axis in point}
-            values: dict[str, Any] = {**given, **{key: point[axis] for key, axis in keys.items()}}
-            for override in case.override:
-                if applies(override, point, seed):
-                    values.update(flatten(override.set))
-            values["measure.cost"] = values["measure.cost"] and seed == 0
-            settings = Settings.model_validate(nest(values))
-            resolved = dict(flatten(settings.model_dump()))
-            exact = {axis: resolved[key] for key, axis in keys.items()}
-            yield Cell(_identity(settings, seed), name, exact, seed, settings)
+    for seed, point in places(case):
+        keys = {setting_of(axis): axis for axis in point}
+        values: dict[str, Any] = {**given, **{key: point[axis] for key, axis in keys.items()}}
+        for override in case.override:
+            if applies(override, point, seed):
+                values.update(flatten(override.set))
+        values["measure.cost"] = values["measure.cost"] and seed == 0
+        settings = Settings.model_validate(nest(values))
+        resolved = dict(flatten(settings.model_dump()))
+        exact = {axis: resolved[key] for key, axis in keys.items()}
+        yield Cell(_identity(settings, seed), name, exact, seed, settings)
 
 
 def _identity(settings: Settings, seed: int) -> str:

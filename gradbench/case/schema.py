@@ -189,6 +189,7 @@ class Case(Settings):
     tags: Annotated[Many[str], AfterValidator(_distinct)] = ()
     seeds: Annotated[int, Field(ge=1)] = 3
     matrix: dict[str, list[Scalar]] = {}
+    exclude: tuple[dict[str, Match], ...] = ()
     override: Many[Override] = ()
     claim: Many[Claim] = ()
     profile: dict[str, dict[str, Any]] = {}

@@ -42,6 +42,8 @@ class Gate(Protocol):
 
     def exclusive(self) -> AbstractContextManager[None]: ...
 
+    def give_way(self, finish: Callable[[], None]) -> None: ...
+
 
 @dataclass
 class _Cell:
@@ -60,6 +62,11 @@ class _Cell:
     @property
     def reference(self) -> Strategy:
         return self.strategies[REFERENCE]
+
+    def finish(self) -> None:
+        """Wait until the device has done what it was told."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def model(self) -> nn.Module:
         """Return the network at its initialisation, the same every time."""
@@ -87,9 +94,8 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
         say("loading")
         work = _prepare(cell, torch.device(device))
     if cell.settings.measure.cost:
-        with gate.exclusive():
-            say("time and memory")
-            _measure_cost(work)
+        say("time and memory")
+        _measure_cost(work, gate)
     _measure_training(work, gate, say)
     wall = time.perf_counter() - started
     for row in work.summary.values():
@@ -119,10 +125,11 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
     return work
 
 
-def _measure_cost(work: _Cell) -> None:
+def _measure_cost(work: _Cell, gate: Gate) -> None:
     batch = work.batches.batch(0)
     pixels = batch[0].shape[0] * batch[0].shape[2] * batch[0].shape[3]
-    costs = measure_cost(work.model(), list(work.strategies.values()), batch, work.settings.measure.cost_repeats)
+    repeats = work.settings.measure.cost_repeats
+    costs = measure_cost(work.model(), list(work.strategies.values()), batch, repeats, gate.exclusive)
     for name, cost in costs.items():
         work.summary[name].update(
             step_seconds=cost.step_seconds,
@@ -141,10 +148,14 @@ def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> No
     trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [REFERENCE, *wanted]
     model = work.model()
 
+    def give_way(step: int) -> None:
+        gate.give_way(work.finish)
+
     def measure(step: int) -> None:
+        give_way(step)
         if step in settings.measure.at:
             say(f"gradients at step {step}")
-            _measure_step(work, model, step)
+            _measure_step(work, model, step, lambda: give_way(step))
 
     with gate.shared():
         say("training with stored activations")
@@ -153,7 +164,7 @@ def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> No
         if name != REFERENCE and name in work.strategies:
             with gate.shared():
                 say(f"training with {name}")
-                _train(work, work.strategies[name], work.model(), True, lambda step: None)
+                _train(work, work.strategies[name], work.model(), True, give_way)
 
 
 def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: Callable[[int], None]) -> None:
@@ -178,7 +189,7 @@ def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: C
         summary.update(accuracy=last.accuracy, loss=last.loss)
 
 
-def _measure_step(work: _Cell, model: nn.Module, step: int) -> None:
+def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[], None]) -> None:
     """Measure gradients, buffers and activations of every strategy at the model's present weights."""
     was_training = model.training
     model.train()
@@ -187,7 +198,7 @@ def _measure_step(work: _Cell, model: nn.Module, step: int) -> None:
     strategies = list(work.strategies.values())
     layer = _layer_positions(model)
     kinds = _kinds(model)
-    found = measure_gradients(model, work.reference, strategies, batches, measure.truth_batches)
+    found = measure_gradients(model, work.reference, strategies, batches, measure.truth_batches, give_way)
     for strategy in strategies:
         errors = found[strategy.name]
         work.rows["gradients"] += [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -26,14 +27,22 @@ class Cost:
     step_seconds: float
 
 
-def measure_cost(model: nn.Module, strategies: Sequence[Strategy], batch: Batch, repeats: int) -> Mapping[str, Cost]:
-    """Measure every strategy's step on the same batch: memory once, time in turn (A B A B), after a warm-up.
+def measure_cost(
+    model: nn.Module,
+    strategies: Sequence[Strategy],
+    batch: Batch,
+    repeats: int,
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Mapping[str, Cost]:
+    """Measure every strategy's step on the same batch: memory once, then time in turn (A B A B).
 
     Args:
         model: in training mode; left as it was.
         strategies: names must differ.
         batch: images and labels on the model's device.
         repeats: timed steps of each strategy; the median counts.
+        alone: gives the context in which nothing else uses the device; entered for the timed part only, after a step of
+            each strategy has warmed the device up.
     """
     x, y = batch
     memory: dict[str, StepMemory] = {}
@@ -43,13 +52,14 @@ def measure_cost(model: nn.Module, strategies: Sequence[Strategy], batch: Batch,
             with strategy.applied_to(model):
                 F.cross_entropy(model(x), y).backward()
                 memory[strategy.name] = step_memory(model, lambda: F.cross_entropy(model(x), y))
-        for _ in range(repeats):
-            for strategy in strategies:
-                model.zero_grad(set_to_none=True)
-                with strategy.applied_to(model):
-                    started = _now(x.device)
-                    F.cross_entropy(model(x), y).backward()
-                    seconds[strategy.name].append(_now(x.device) - started)
+        with alone():
+            for _ in range(repeats):
+                for strategy in strategies:
+                    model.zero_grad(set_to_none=True)
+                    with strategy.applied_to(model):
+                        started = _now(x.device)
+                        F.cross_entropy(model(x), y).backward()
+                        seconds[strategy.name].append(_now(x.device) - started)
     return {name: Cost(memory[name], statistics.median(times)) for name, times in seconds.items()}
 
 

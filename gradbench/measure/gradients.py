@@ -8,7 +8,7 @@ grows with the number of parameters, not of minibatches.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -139,6 +139,7 @@ def measure_gradients(
     strategies: Sequence[Strategy],
     batches: Sequence[Batch],
     truth_batches: int,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, list[GradientErrors]]:
     """Compare the gradients of each strategy with the stored ones on the same minibatches, at the model's weights.
 
@@ -151,6 +152,7 @@ def measure_gradients(
         strategies: those to compare; the reference itself may be among them, which measures the device's own noise.
         batches: M >= 2 minibatches, drawn without replacement.
         truth_batches: how many of them are also run in float64.
+        between: called before each minibatch.
 
     Returns:
         For each strategy's name, one record a parameter that requires a gradient, in the model's order.
@@ -161,6 +163,7 @@ def measure_gradients(
     tallies = {strategy.name: _Tally.empty(mean) for strategy in strategies}
     deviation: list[Tensor] = []
     for b, batch in enumerate(batches):
+        between()
         with preserved(model):
             gradients_of(model, reference, batch)
             g, absent = flat.take(model)

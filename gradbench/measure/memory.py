@@ -92,15 +92,20 @@ def _gradient_bytes(model: nn.Module) -> int:
 
 
 def _cuda_step(model: nn.Module, forward: Callable[[], Tensor], device: torch.device) -> StepMemory:
-    before = torch.cuda.memory_allocated(device)
+    before = _requested(device, "current")
     torch.cuda.reset_peak_memory_stats(device)
     loss = forward()
-    saved = torch.cuda.memory_allocated(device) - before
+    saved = _requested(device, "current") - before
     loss.backward()
     del loss
-    peak = torch.cuda.max_memory_allocated(device) - before
-    left = torch.cuda.memory_allocated(device) - before - _gradient_bytes(model)
+    peak = _requested(device, "peak") - before
+    left = _requested(device, "current") - before - _gradient_bytes(model)
     return StepMemory(peak, saved, left)
+
+
+def _requested(device: torch.device, which: str) -> int:
+    """Return the bytes that were asked of the CUDA allocator, without what it rounds up."""
+    return int(torch.cuda.memory_stats(device)[f"requested_bytes.all.{which}"])
 
 
 def _tracked_step(model: nn.Module, forward: Callable[[], Tensor], device: torch.device) -> StepMemory:

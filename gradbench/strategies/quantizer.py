@@ -23,14 +23,19 @@ SMALLEST_SCALE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """A quantised tensor: `bits` bits for each of its values, and per channel (axis 1) `scale` (C,) and `zero` (C,)."""
+    """A quantised tensor: `bits` bits for each of its values, and per channel (axis 1) two numbers.
+
+    Attributes:
+        packed: the codes, several to a byte.
+        zero: the smallest code of a positive value, (1, C, 1, ...).
+        step: the width of a code, (1, C, 1, ...).
+    """
 
     packed: Tensor
     zero: Tensor
-    scale: Tensor
+    step: Tensor
     bits: int
     shape: torch.Size
-    dtype: torch.dtype
 
 
 def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,23 +52,17 @@ def encode(x: Tensor, mean: Tensor, scale: Tensor, bits: int) -> Codes:
     whatever the mean is. (A positive value counts as zero when its quotient by the step underflows: below 1e-44.)
     """
     levels = 2**bits
-    step = RANGE / levels
-    scale = scale.detach().abs().clamp_min(SMALLEST_SCALE)
-    zero = (levels // 2 - torch.floor(mean.detach() / scale / step)).clamp_(1, levels - 1)
-    codes = x.detach() / _per_channel(scale * step, x)
-    codes.ceil_().add_(_per_channel(zero - 1, x)).clamp_(0, levels - 1)
-    return Codes(pack_bits(codes.to(torch.uint8), bits), zero, scale, bits, x.shape, x.dtype)
+    shape = (1, -1, *[1] * (x.dim() - 2))
+    step = scale.detach().abs().to(x.dtype).clamp_min_(SMALLEST_SCALE).mul_(RANGE / levels).view(shape)
+    zero = (mean.detach().to(x.dtype).view(shape) / step).floor_().neg_().add_(levels // 2).clamp_(1, levels - 1)
+    codes = (x.detach() / step).ceil_().add_(zero - 1).clamp_(0, levels - 1)
+    return Codes(pack_bits(codes.to(torch.uint8), bits), zero, step, bits, x.shape)
 
 
 def decode(codes: Codes) -> Tensor:
     """Return the coded tensor in its own shape and dtype: the middle of each value's step."""
-    values = unpack_bits(codes.packed, codes.bits, math.prod(codes.shape)).view(codes.shape).to(codes.dtype)
-    step = codes.scale * (RANGE / 2**codes.bits)
-    return values.sub_(_per_channel(codes.zero - 0.5, values)).mul_(_per_channel(step, values))
-
-
-def _per_channel(value: Tensor, like: Tensor) -> Tensor:
-    return value.to(like.dtype).view(1, -1, *[1] * (like.dim() - 2))
+    values = unpack_bits(codes.packed, codes.bits, math.prod(codes.shape)).view(codes.shape).to(codes.step.dtype)
+    return values.sub_(codes.zero - 0.5).mul_(codes.step)
 
 
 def _group(bits: int) -> tuple[int, int]:
@@ -78,11 +77,13 @@ def pack_bits(codes: Tensor, bits: int) -> Tensor:
         return codes.flatten()
     count, size = _group(bits)
     flat = codes.flatten()
+    if -flat.numel() % count:
+        flat = torch.nn.functional.pad(flat, (0, -flat.numel() % count))
     # Codes that share a word lie far apart, so that each shift works on contiguous memory.
-    rows = torch.nn.functional.pad(flat, (0, -flat.numel() % count)).view(count, -1)
-    word = rows[0].to(torch.int32 if size > 1 else torch.uint8, copy=True)
-    for i in range(1, count):
-        word |= rows[i].to(word.dtype) << (bits * i)
+    rows = flat.view(count, -1).to(torch.int32 if size > 1 else torch.uint8)
+    word = rows[-1] << (bits * (count - 1))
+    for i in range(count - 1):
+        word |= rows[i] << (bits * i) if i else rows[0]
     if size == 1:
         return word
     return torch.cat([((word >> (8 * i)) & 255).to(torch.uint8) for i in range(size)])
@@ -100,8 +101,7 @@ def unpack_bits(packed: Tensor, bits: int, numel: int) -> Tensor:
         word = parts[0]
         for i in range(1, size):
             word = word | (parts[i] << (8 * i))
-    mask = 2**bits - 1
     rows = torch.empty(count, word.numel(), dtype=torch.uint8, device=packed.device)
     for i in range(count):
-        rows[i] = (word >> (bits * i)) & mask
+        rows[i] = (word >> (bits * i) if i else word) & (2**bits - 1)
     return rows.flatten()[:numel]
