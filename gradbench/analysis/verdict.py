@@ -47,7 +47,8 @@ def verdict_sentence(settings: pd.DataFrame, axes: Axes) -> str:
     if rows.empty:
         return "Nothing but stored training was measured, so there is no verdict."
     name = axes.along.replace("_", " ")
-    split, uniform, uneven = [], [], []
+    split, uneven = [], []
+    uniform: dict[str, list[str]] = {}
     for strategy, mine in rows.groupby("strategy", sort=False):
         groups = mine.groupby(list(axes.groups), sort=False) if axes.groups else [(("",), mine)]
         courses = {" ".join(map(str, key)): _stretches(group, axes.along) for key, group in groups}
@@ -55,11 +56,14 @@ def verdict_sentence(settings: pd.DataFrame, axes: Axes) -> str:
         if len(distinct) > 1:
             split.append(f"with {strategy}, {_compare(courses, name)}")
         elif len(course := distinct.pop()) == 1:
-            uniform.append(f"{strategy} is {_PHRASES[course[0].verdict]}")
+            uniform.setdefault(_PHRASES[course[0].verdict], []).append(str(strategy))
         else:
             uneven.append(f"with {strategy} the gradients are {_course(course, name)}")
-    everywhere = [f"{_extent(rows, axes.along, name)}{_listed(uniform)}"] if uniform else []
-    sentences = [*split, *uneven, *everywhere]
+    alike = [f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {phrase}" for phrase, names in uniform.items()]
+    sentences = [*split, *uneven]
+    if alike:
+        joined = _listed(alike) if all(len(names) == 1 for names in uniform.values()) else "; ".join(alike)
+        sentences.append(f"{_extent(rows, axes.along, name)}{joined}")
     if axes.reference:
         held = _listed([f"{key.replace('_', ' ')} {value:g}" for key, value in axes.reference.items()])
         sentences[0] = f"at {held}, {sentences[0]}"

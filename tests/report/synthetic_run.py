@@ -118,7 +118,9 @@ def _cell(
                 errors.append(row["rel_error"])
         worst = max(noises, key=lambda value: math.inf if math.isnan(value) else value, default=0.0)
         harm = float(np.nanmedian(noises)) if noises else 0.0
-        accuracy = max(0.1, reached - 0.12 * max(0.0, math.log10(harm + 1e-9) + 1)) if slope == 0.2 and train else None
+        accuracy = (
+            max(0.1, reached - 0.12 * max(0.0, math.log10(worst + 1e-9) + 0.5)) if slope == 0.2 and train else None
+        )
         out["cells"].append(
             _cost(rng, strategy, model, depth)
             | {

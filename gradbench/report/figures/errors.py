@@ -62,8 +62,8 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         name,
         question,
         "Lower is better. Below a tenth of the noise an error cannot be told from the draw of the minibatch; above the "
-        "noise it steers training. Lines are medians, bands span all seeds; a point at 0 is "
-        "exact, one at ∞ not finite.",
+        "noise it steers training. Lines are medians, bands span all seeds; a point at 0 is exact, one at ∞ is not a "
+        "number at all.",
         tuple(charts),
         scene.groups(everything),
         (variant, *others),

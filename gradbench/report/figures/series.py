@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -60,7 +61,7 @@ def banded(
     )
     up = alt.Y("y:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title))
     base = scene.chart(data, controls).encode(x=across, color=colour)
-    band = base.mark_area(opacity=0.13, interpolate="linear").encode(
+    band = base.mark_area(opacity=0.13, aria=False).encode(
         y=alt.Y("lo:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title)), y2="hi:Q"
     )
     tooltip = [
@@ -74,10 +75,11 @@ def banded(
         rule = alt.Chart(alt.InlineData(values=[{"v": value, "w": words}])).encode(
             y=alt.Y("v:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title))
         )
-        layers.append(rule.mark_rule(strokeDash=[4, 3], color="var(--ink-2)"))
-        word = {"align": "left", "baseline": "bottom", "dx": 4, "dy": -3}
-        for look in ({"stroke": "var(--paper)", "strokeWidth": 4, "strokeJoin": "round"}, {"color": "var(--ink-2)"}):
+        layers.append(rule.mark_rule(aria=False, strokeDash=[4, 3], color="var(--ink-2)"))
+        word: dict[str, Any] = {"align": "left", "baseline": "bottom", "dx": 4, "dy": -3}
+        halo: dict[str, Any] = {"stroke": "var(--paper)", "strokeWidth": 4, "strokeJoin": "round"}
+        for look in (halo, {"color": "var(--ink-2)"}):
             words_above.append(rule.mark_text(**word, **look).encode(x=alt.value(0), text="w:N"))
-    layers.append(base.mark_line(strokeWidth=2).encode(y=up))
+    layers.append(base.mark_line(strokeWidth=2, aria=False).encode(y=up))
     layers.append(base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip))
     return alt.layer(*layers, *words_above)

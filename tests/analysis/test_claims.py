@@ -1,0 +1,163 @@
+"""Claims against plain loops over the rows, on fresh random numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, evaluate
+from gradbench.case.schema import Claim
+
+AXES = ("model", "depth", "slope")
+
+
+@pytest.fixture
+def tables() -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng()
+    cells, layers = [], []
+    for model, depth, slope, seed in itertools.product(("a", "b"), (2, 4, 8), (0.2, 0.4), range(5)):
+        lead = {"cell": f"{model}-{depth}-{slope}-{seed}", "model": model, "depth": depth, "slope": slope, "seed": seed}
+        for strategy in ("stored", "approximate:4"):
+            accuracy = rng.uniform()
+            cells.append(lead | {"strategy": strategy, "status": "ok", "accuracy": accuracy, "verdict": "exact"})
+        for _ in range(4):
+            verdict = str(rng.choice(["exact", "harmful", "broken"]))
+            layers.append(
+                lead | {"strategy": "approximate:4", "step": 0, "rel_error": rng.normal(), "verdict": verdict}
+            )
+    return {"cells": pd.DataFrame(cells), "gradients": pd.DataFrame(layers)}
+
+
+def decide(tables: dict[str, pd.DataFrame], value: dict[str, Any], test: str = "> 0", **more: Any) -> dict[str, Any]:
+    claim = Claim.model_validate({"name": "one", "says": "something", "value": value, "test": test, **more})
+    (row,) = evaluate(tables, [claim], AXES)
+    return row
+
+
+def rows_of(frame: pd.DataFrame, **where: Any) -> list[dict[str, Any]]:
+    return [row for row in frame.to_dict("records") if all(row[key] == value for key, value in where.items())]
+
+
+def test_within_cells_then_across_them_then_median_over_seeds(tables: dict[str, pd.DataFrame]) -> None:
+    where = {"model": "a", "slope": 0.4}
+    row = decide(
+        tables,
+        {"table": "gradients", "column": "rel_error", "where": where, "within": "max", "across": "mean"},
+    )
+    seeds = []
+    for seed in range(5):
+        worst: dict[str, float] = {}
+        for line in rows_of(tables["gradients"], seed=seed, **where):
+            worst[line["cell"]] = max(worst.get(line["cell"], -math.inf), line["rel_error"])
+        seeds.append(statistics.mean(worst.values()))
+    assert row["value"] == pytest.approx(statistics.median(seeds))
+    assert row["seeds"] == 5
+    assert min(seeds) - 1e-12 <= row["low"] <= row["value"] <= row["high"] <= max(seeds) + 1e-12
+    assert row["status"] == (HELD if statistics.median(seeds) > 0 else NOT_HELD)
+
+
+@pytest.mark.parametrize(("key", "combine"), [("minus", lambda a, b: a - b), ("divided_by", lambda a, b: a / b)])
+def test_two_quantities_are_paired_by_seed(tables: dict[str, pd.DataFrame], key: str, combine: Any) -> None:
+    one = {"table": "cells", "column": "accuracy", "where": {"model": "a", "depth": 2, "slope": 0.2}}
+    ours, theirs = one["where"] | {"strategy": "approximate:4"}, one["where"] | {"strategy": "stored"}
+    row = decide(tables, one | {"where": ours}, "<= 0", **{key: one | {"where": theirs}})
+    pairs = [
+        combine(
+            rows_of(tables["cells"], seed=s, **ours)[0]["accuracy"],
+            rows_of(tables["cells"], seed=s, **theirs)[0]["accuracy"],
+        )
+        for s in range(5)
+    ]
+    assert row["value"] == pytest.approx(statistics.median(pairs))
+
+
+def test_slope_is_fitted_within_each_seed(tables: dict[str, pd.DataFrame]) -> None:
+    where = {"model": "b", "strategy": "stored", "slope": 0.2}
+    row = decide(tables, {"table": "cells", "column": "accuracy", "where": where, "slope_over": "depth"})
+    slopes = []
+    for seed in range(5):
+        lines = rows_of(tables["cells"], seed=seed, **where)
+        slopes.append(np.polyfit([line["depth"] for line in lines], [line["accuracy"] for line in lines], 1)[0])
+    assert row["value"] == pytest.approx(statistics.median(slopes))
+
+
+def test_share_counts_the_words(tables: dict[str, pd.DataFrame]) -> None:
+    value = {"table": "gradients", "column": "verdict", "within": "share", "equals": ["harmful", "broken"]}
+    row = decide(tables, value | {"across": "min"}, ">= 0")
+    shares: dict[int, float] = {}
+    for _, lines in tables["gradients"].groupby("cell"):
+        share = sum(verdict != "exact" for verdict in lines["verdict"]) / len(lines)
+        seed = int(lines["seed"].iloc[0])
+        shares[seed] = min(shares.get(seed, 1.0), share)
+    assert row["value"] == pytest.approx(statistics.median(shares.values()))
+
+
+@pytest.mark.parametrize(("depth", "slope"), [(4, 0.2), ("4", "0.2"), (4.0, 0.2), ([4, 99], [0.2]), (["4.0"], "0.20")])
+def test_numbers_match_however_they_are_written(tables: dict[str, pd.DataFrame], depth: Any, slope: Any) -> None:
+    plain = {"table": "cells", "column": "accuracy", "where": {"depth": 4, "slope": 0.2}}
+    frames = {name: frame.assign(depth=frame["depth"].astype(str)) for name, frame in tables.items()}
+    expected = decide(tables, plain)["value"]
+    # A case file may only hold some of these; `where` is taken as it comes.
+    claim = Claim.model_validate({"name": "one", "says": "", "value": plain, "test": "> 0"})
+    value = claim.value.model_copy(update={"where": {"depth": depth, "slope": slope}})
+    for given in (tables, frames):
+        (row,) = evaluate(given, [claim.model_copy(update={"value": value})], AXES)
+        assert row["value"] == expected
+
+
+def test_infinite_values_are_results(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    cells.loc[cells["model"] == "a", "accuracy"] = math.inf
+    cells.loc[cells["model"] == "b", "accuracy"] = -math.inf
+    one = {"table": "cells", "column": "accuracy", "where": {"model": "a"}}
+    row = decide(tables, one, ">= 40", minus=one | {"where": {"model": "b"}})
+    assert (row["status"], row["value"], row["low"]) == (HELD, math.inf, math.inf)
+    undefined = decide(tables, one, ">= 40", minus=one)
+    assert (undefined["status"], undefined["seeds"]) == (NOT_MEASURED, 0)
+    assert undefined["reason"] == "5 of 5 seeds have no number"
+
+
+def test_absent_seeds_are_never_filled_in(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    where = {"model": "a", "depth": 8, "slope": 0.2, "strategy": "stored"}
+    mine = (cells[list(where)] == pd.Series(where)).all(axis=1)
+    value = {"table": "cells", "column": "accuracy", "where": where}
+    cells.loc[mine, "accuracy"] = [0.9, 0.8, 0.7, math.nan, math.nan]
+    undecided = decide(tables, value, ">= 0.75")
+    assert (undecided["status"], undecided["seeds"]) == (NOT_MEASURED, 3)
+    assert undecided["reason"].startswith("2 of 5 seeds have no number")
+    assert decide(tables, value, ">= 0.6")["status"] == HELD
+    assert decide(tables, value, ">= 0.95")["status"] == NOT_HELD
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"where": {"model": "a", "depth": 99}}, "no row of cells with model = a has depth = 99; there are 2, 4, 8"),
+        ({"where": {"width": 3}}, "cells has no column 'width'"),
+        ({"column": "loss"}, "cells has no column 'loss'"),
+        ({"table": "training"}, "the run has no table training"),
+        ({"column": "verdict"}, "cells.verdict holds words, of which only the share can be taken"),
+        ({"slope_over": "model"}, "model is not a number, so there is no slope over it"),
+    ],
+)
+def test_what_cannot_be_measured_says_why(tables: dict[str, pd.DataFrame], value: dict[str, Any], reason: str) -> None:
+    row = decide(tables, {"table": "cells", "column": "accuracy", **value})
+    assert (row["status"], row["reason"]) == (NOT_MEASURED, reason)
+
+
+def test_an_empty_table_is_not_measured(tables: dict[str, pd.DataFrame]) -> None:
+    row = decide({"cells": tables["cells"].iloc[:0]}, {"table": "cells", "column": "accuracy"})
+    assert (row["status"], row["reason"]) == (NOT_MEASURED, "cells has no rows")
+
+
+def test_a_seed_alone_has_a_number_and_no_interval(tables: dict[str, pd.DataFrame]) -> None:
+    row = decide(tables, {"table": "cells", "column": "accuracy", "where": {"seed": 3}}, ">= 0")
+    assert (row["status"], row["seeds"]) == (HELD, 1)
+    assert math.isnan(row["low"])

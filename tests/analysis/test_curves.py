@@ -1,0 +1,80 @@
+"""The charts' series against plain loops over the rows."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gradbench.analysis import curves
+from gradbench.analysis.axes import Axes, read_axes
+
+NAMES = ("model", "depth", "slope")
+
+
+def table(**columns: object) -> pd.DataFrame:
+    """A row for every cell, with fresh random `y` and the columns given."""
+    rng = np.random.default_rng()
+    rows = [
+        {
+            "cell": f"{point}",
+            **dict(zip((*NAMES, "seed"), point, strict=True)),
+            "strategy": "r",
+            "y": rng.normal(),
+            **columns,
+        }
+        for point in itertools.product(("a", "b"), (2, 4), (0.1, 0.2), range(4))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def axes() -> Axes:
+    return read_axes(table(), NAMES)
+
+
+def test_roles_of_the_axes(axes: Axes) -> None:
+    assert (axes.along, axes.groups, axes.others) == ("depth", ("model",), ("slope",))
+    frame = table()
+    more = frame[frame["slope"] == 0.2].assign(strategy="q")
+    assert read_axes(pd.concat([frame, more]), NAMES).reference == {"slope": 0.2}
+
+
+def test_a_band_is_the_median_and_the_extremes_of_the_seeds(axes: Axes) -> None:
+    frame = table()
+    frame.loc[0, "y"] = math.nan
+    frame.loc[4, "y"] = math.inf
+    band = curves.against_axis(frame, axes, "y").set_index(["g", "x", "o0", "s"])
+    for point, group in frame.groupby(list(NAMES)):
+        values = [value for value in group["y"] if not math.isnan(value)]
+        row = band.loc[(*point, "r")]
+        assert row["y"] == pytest.approx(statistics.median(values))
+        assert (row["lo"], row["hi"], row["n"]) == (min(values), max(values), len(values))
+
+
+def test_the_lowest_snr_keeps_the_stem_apart(axes: Axes) -> None:
+    layers = pd.concat(
+        [table(step=0, block=block).rename(columns={"y": "snr_db"}) for block in (-1, 0, 1, 2)], ignore_index=True
+    )
+    lowest = curves.lowest_snr(layers, axes).set_index(["part", "g", "x", "o0"])["y"]
+    for part, blocks in (("stem", {-1}), ("blocks", {0, 1, 2})):
+        for point, group in layers[layers["block"].isin(blocks)].groupby(list(NAMES)):
+            expected = statistics.median(group.groupby("seed")["snr_db"].min())
+            assert lowest[(part, *point)] == pytest.approx(expected)
+
+
+def test_the_layer_map_counts_weight_tensors_from_the_image(axes: Axes) -> None:
+    tensors = [("b.weight", 7, "weight"), ("a.weight", 3, "weight"), ("a.bias", 3, "bias")]
+    frame = pd.concat(
+        [
+            table(step=0, parameter=name, layer=layer, kind=kind, verdict="exact").rename(columns={"y": "noise_ratio"})
+            for name, layer, kind in tensors
+        ]
+    )
+    found = curves.layer_map(frame, axes)
+    assert set(zip(found["name"], found["r"], strict=True)) == {("a.weight", 0), ("b.weight", 1)}
+    assert set(found["o0"]) == {axes.reference["slope"]}

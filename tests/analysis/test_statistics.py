@@ -1,0 +1,48 @@
+"""Medians, intervals and slopes against numpy and scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from gradbench.analysis.statistics import interval, median, slope
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng()
+
+
+def test_slope_is_the_one_of_a_polynomial_fit(rng: np.random.Generator) -> None:
+    x, y = rng.normal(size=9), rng.normal(size=9)
+    assert slope(x, y) == pytest.approx(np.polyfit(x, y, 1)[0])
+
+
+def test_points_that_are_not_finite_have_no_place_on_a_line() -> None:
+    assert slope([1, 2, 3, 4], [1.0, 2.0, math.inf, math.nan]) == 1.0
+    assert math.isnan(slope([1, 1], [0.0, 5.0]))
+
+
+def test_interval_is_the_percentile_bootstrap(rng: np.random.Generator) -> None:
+    values = rng.normal(size=25)
+    theirs = bootstrap((values,), np.median, method="percentile", n_resamples=20_000, rng=rng).confidence_interval
+    low, high = interval(values)
+    assert low <= median(values) <= high
+    scale = values.std()
+    assert abs(low - theirs.low) < 0.25 * scale
+    assert abs(high - theirs.high) < 0.25 * scale
+
+
+def test_interval_of_infinite_values_has_infinite_ends_and_no_nan() -> None:
+    assert interval([math.inf] * 5) == (math.inf, math.inf)
+    low, high = interval([1.0, 2.0, 3.0, math.inf, math.inf])
+    assert low < 3
+    assert high == math.inf
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert all(math.isnan(end) for end in interval([4.0]))
+    assert math.isnan(median([]))

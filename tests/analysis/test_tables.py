@@ -1,0 +1,85 @@
+"""Reading a run: types, compression, and sentences for what is missing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import math
+from pathlib import Path
+
+import pytest
+
+from gradbench.analysis.tables import read_run, read_table
+from gradbench.errors import UsageError
+from gradbench.results import TABLES
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of one cell whose names are what a reader of CSV may take for something else."""
+    for name, table in TABLES.items():
+        lead = [] if name == "claims" else ["cell", "model", "depth", "slope", "seed"]
+        (tmp_path / table.file).write_text(",".join([*lead, *(column.name for column in table.columns)]) + "\n")
+    with (tmp_path / "activations.csv").open("a") as file:
+        file.write("012345678901,NA,3,0.2,0,None,0,nan,4,norm,-1,inf,-inf,nan,\n")
+    (tmp_path / "manifest.json").write_text(json.dumps({"axes": {"model": ["NA"], "depth": [3], "slope": [0.2]}}))
+    return tmp_path
+
+
+def test_names_stay_names_and_numbers_numbers(run: Path) -> None:
+    found = read_run(run)
+    assert found.axes == ("model", "depth", "slope")
+    (row,) = found.tables["activations"].to_dict("records")
+    assert [row[name] for name in ("cell", "model", "strategy", "layer")] == ["012345678901", "NA", "None", "nan"]
+    assert [row[name] for name in ("depth", "slope", "position", "block", "snr", "snr_db")] == [
+        3, 0.2, 4, -1, math.inf, -math.inf,
+    ]  # fmt: skip
+    assert math.isnan(row["alpha"])
+    assert math.isnan(row["flipped_gates"])
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_compressed_tables_are_read(run: Path, ending: str, pack: object) -> None:
+    plain = run / "activations.csv"
+    (run / f"activations.csv{ending}").write_bytes(pack(plain.read_bytes()))  # type: ignore[operator]
+    before = read_table(run, "activations", ["model", "depth", "slope"])
+    plain.unlink()
+    assert read_table(run, "activations", ["model", "depth", "slope"]).equals(before)
+
+
+def test_a_missing_column_is_named(run: Path) -> None:
+    text = (run / "cells.csv").read_text()
+    (run / "cells.csv").write_text(text.replace("noise_ratio", "noise", 1))
+    with pytest.raises(UsageError, match=r"cells\.csv: column 'noise_ratio' is missing"):
+        read_run(run)
+
+
+def test_a_missing_file_is_named(run: Path) -> None:
+    (run / "training.csv").unlink()
+    with pytest.raises(UsageError, match=r"training\.csv is missing"):
+        read_run(run)
+
+
+def test_a_wrong_field_is_named(run: Path) -> None:
+    with (run / "activations.csv").open("a") as file:
+        file.write("012345678902,a,3,0.2,zero,r,0,l,4,norm,-1,1,1,1,\n")
+    with pytest.raises(UsageError, match=r"activations\.csv: .*zero"):
+        read_run(run)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "not JSON"), ("[]", "names no axes"), ("{}", "names no axes"), (None, "not the folder")]
+)
+def test_a_manifest_that_is_none(run: Path, text: str | None, message: str) -> None:
+    if text is None:
+        (run / "manifest.json").unlink()
+    else:
+        (run / "manifest.json").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_run(run)
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        read_run(tmp_path / "nowhere")

@@ -1,0 +1,37 @@
+"""Synthetic runs to build reports from."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradbench.report.build import build
+
+write_run: Callable[..., Path] = runpy.run_path(str(Path(__file__).with_name("synthetic_run.py")))["write_run"]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run with failures, infinite numbers and hostile names, its report built."""
+    run = write_run(tmp_path_factory.mktemp("runs") / "run", compress=True)
+    build(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def page(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write another synthetic run."""
+
+    def make(**settings: Any) -> Path:
+        return write_run(tmp_path / "other", **settings)
+
+    return make

@@ -1,0 +1,154 @@
+"""The page and the summary of synthetic runs: whole, small, safe, and honest about what is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from gradbench.analysis.summary import summarise
+from gradbench.errors import EnvironmentError
+from gradbench.report.build import build
+
+MEGABYTE = 1_000_000
+
+
+class Outline(HTMLParser):
+    """What a browser would find in the page: elements, ids, links, headings, and attributes that run code."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: Counter[str] = Counter()
+        self.ids: Counter[str] = Counter()
+        self.links: list[str] = []
+        self.headings: list[int] = []
+        self.handlers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements[tag] += 1
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        for name, value in attrs:
+            if name == "id":
+                self.ids[str(value)] += 1
+            elif name in ("href", "src"):
+                self.links.append(str(value))
+            elif name.startswith("on"):
+                self.handlers.append(name)
+
+
+def charts(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page, re.DOTALL)
+    assert found
+    parsed: dict[str, Any] = json.loads(found[1])
+    return parsed
+
+
+def test_hostile_names_stay_text(page: str) -> None:
+    outline = Outline(page)
+    assert outline.elements["script"] == 3  # the data, Vega, ours
+    assert outline.elements["img"] == 0
+    assert outline.handlers == []
+    assert "window.injected" in page  # the names are shown, escaped
+
+
+def test_the_page_needs_nothing_from_outside(page: str) -> None:
+    outline = Outline(page)
+    assert outline.links
+    assert all(link.startswith("#") for link in outline.links)
+    assert outline.elements["link"] == 0
+    assert "default-src 'none'" in page
+    assert "@import" not in page
+
+
+def test_every_link_leads_somewhere_and_every_cell_has_its_own(folder: Path, page: str) -> None:
+    ids = Outline(page).ids
+    assert max(ids.values()) == 1
+    assert {link[1:] for link in Outline(page).links} <= set(ids)
+    cells = pd.read_csv(folder / "cells.csv", dtype=str)["cell"]
+    assert {f"cell-{cell}" for cell in cells} <= set(ids)
+
+
+def test_headings_go_down_one_level_at_a_time(page: str) -> None:
+    headings = Outline(page).headings
+    assert headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(headings))
+
+
+def test_the_verdict_the_claims_and_the_command_stand_in_both_files(folder: Path, page: str) -> None:
+    sentence = summarise(folder).sentence
+    summary = (folder / "summary.md").read_text(encoding="utf-8")
+    for text in (page, summary):
+        assert sentence in text
+        assert "gradbench run --case hybrid-depth-sweep --profile full" in text
+        for status in ("held", "not held", "not measured"):
+            assert status in text
+        assert "11.2" in text
+        assert "out of memory: 2.1 GiB wanted" in text
+    assert page.index(sentence) < page.index("11.2") < page.index('data-figure="errors"')
+    assert "<script" not in summary.replace("\\<script", "")
+
+
+def test_every_dataset_is_stored_once_and_every_chart_has_its_own(page: str) -> None:
+    content = charts(page)
+    used = [chart["data"] for figure in content["figures"].values() for chart in figure["charts"]]
+    assert set(used) == set(content["data"])
+    assert list(content["figures"]) == ["errors", "layers", "snr", "profile", "training", "accuracy", "cost", "memory"]
+
+
+def test_a_full_run_stays_small(make_run: Callable[..., Path]) -> None:
+    # Fewer seeds than in a full run: the charts hold medians, so that seeds lengthen the table alone.
+    run = make_run(depths=(3, 4, 5, 7, 10, 14, 20, 28), slopes=(0.05, 0.1, 0.2, 0.4), seeds=1, steps=(0, 50, 200))
+    assert build(run).stat().st_size < 1.45 * MEGABYTE
+
+
+def test_a_run_without_training_says_so(make_run: Callable[..., Path]) -> None:
+    run = make_run(train=False, depths=(3, 5), seeds=2)
+    page = build(run).read_text(encoding="utf-8")
+    assert "trained no network with a strategy" in page
+    assert "training" not in charts(page)["figures"]
+
+
+def test_a_run_without_any_finished_cell_still_has_a_page(make_run: Callable[..., Path]) -> None:
+    run = make_run(depths=(3,), slopes=(0.2,), seeds=1)
+    for name in ("gradients", "activations", "training"):
+        lines = (run / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+        (run / f"{name}.csv").write_text(lines[0] + "\n", encoding="utf-8")
+    cells = pd.read_csv(run / "cells.csv", dtype=str)
+    measured = cells.columns.difference(["cell", "model", "depth", "negative_slope", "seed", "strategy"])
+    cells[measured] = ""
+    cells.assign(status="timeout", reason="over 5 s").to_csv(run / "cells.csv", index=False)
+    page = build(run).read_text(encoding="utf-8")
+    assert charts(page)["figures"] == {}
+    assert "over 5 s" in page
+    assert "not measured" in summarise(run).sentence
+
+
+def test_an_interrupted_run_says_so(make_run: Callable[..., Path]) -> None:
+    run = make_run(depths=(3,), slopes=(0.2,), seeds=1)
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | {"state": "interrupted"}))
+    assert "This run is interrupted" in build(run).read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(depths=(3,), slopes=(0.2,), seeds=1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(EnvironmentError, match=r"summary\.md: cannot write it: no space left on device"):
+        build(run)
+    assert not list(run.glob("*.tmp"))

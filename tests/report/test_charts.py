@@ -1,0 +1,82 @@
+"""Every chart is valid Vega-Lite and draws what its dataset holds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import pytest
+import vl_convert
+
+from gradbench.analysis.summary import summarise_run
+from gradbench.analysis.tables import read_run
+from gradbench.report.figure import Figure, Scene
+from gradbench.report.figures import figures
+from gradbench.report.palette import Palette
+
+
+@pytest.fixture(scope="module")
+def shown(folder: Path) -> dict[str, Figure]:
+    run = read_run(folder)
+    scene = Scene(summarise_run(run).axes, Palette.of(run.tables["cells"]["strategy"].unique()))
+    return {figure.id: figure for figure in figures(run, scene)}
+
+
+def draw(figure: Figure, place: int = 0, **choices: Any) -> str:
+    chart = figure.charts[place]
+    rows = figure.data[chart.data].to_dict("records")
+    set_to = {"choice_group": figure.groups[0], **{f"choice_{name}": value for name, value in choices.items()}}
+    params = [{**param, "value": set_to.get(param["name"], param["value"])} for param in chart.spec["params"]]
+    spec = {**chart.spec, "params": params, "width": 500}
+    clean = [{key: None if pd.isna(value) else value for key, value in row.items()} for row in rows]
+    return str(vl_convert.vegalite_to_svg({**spec, "datasets": {**spec.get("datasets", {}), chart.data: clean}}))
+
+
+@pytest.mark.parametrize("name", ["errors", "layers", "snr", "profile", "training", "accuracy", "cost", "memory"])
+def test_charts_follow_the_schema_of_vega_lite_and_say_what_they_show(shown: dict[str, Figure], name: str) -> None:
+    assert shown[name].groups == ("layerwise", "hybrid")
+    for chart in shown[name].charts:
+        alt.Chart.from_dict({"$schema": alt.Chart("x").mark_point().to_dict()["$schema"], **chart.spec})
+        assert len(chart.spec["description"]) > 20
+
+
+def points(svg: str) -> list[str]:
+    """What a screen reader is told of every point."""
+    drawn = [mark for mark in re.findall(r"<path [^>]*>", svg) if 'aria-roledescription="point"' in mark]
+    return [re.findall(r'aria-label="([^"]*)"', mark)[0] for mark in drawn]
+
+
+def test_each_strategy_has_a_point_at_each_depth(shown: dict[str, Figure]) -> None:
+    found = points(draw(shown["errors"]))
+    for strategy in ("reconstruct", "checkpoint", "approximate:4", "naive-quantize:4"):
+        mine = [point for point in found if f"strategy: {strategy};" in f"{point};"]
+        assert [point.split(";")[0] for point in mine] == ["x: 3", "x: 5", "x: 28"]
+
+
+def test_a_choice_changes_what_is_drawn(shown: dict[str, Figure]) -> None:
+    assert not any("checkpoint" in point for point in points(draw(shown["errors"], o0=0.1)))
+    assert 0 < len(points(draw(shown["profile"], x=3))) < len(points(draw(shown["profile"], x=28)))
+
+
+def test_the_limits_of_noise_are_drawn_on_the_noise_charts_alone(shown: dict[str, Figure]) -> None:
+    assert "as large as SGD noise" in draw(shown["errors"])
+    relative = next(place for place, chart in enumerate(shown["errors"].charts) if chart.variant == "rel_error")
+    assert "as large as SGD noise" not in draw(shown["errors"], relative)
+
+
+def test_a_strategy_keeps_its_colour_across_charts(shown: dict[str, Figure]) -> None:
+    colours = {
+        (key.name, key.colour)
+        for name in ("errors", "training", "accuracy", "cost", "memory")
+        for key in shown[name].keys
+    }
+    assert len(colours) == len({name for name, _ in colours}) == len({colour for _, colour in colours}) == 5
+
+
+def test_more_strategies_than_colours_are_no_error() -> None:
+    palette = Palette.of(["stored", "reconstruct", *(f"approximate:{bits}" for bits in range(9)), "mine"])
+    assert [palette.places[name] for name in ("stored", "reconstruct", "approximate:0")] == [0, 1, 3]
+    assert palette.places["approximate:1"] == 2
