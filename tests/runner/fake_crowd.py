@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,27 @@ def alone(gate: Any, log: str, others: list[str], say: Callable[[str], None]) ->
         time.sleep(0.01)
     with gate.exclusive():
         _write(log, "alone")
+
+
+def generous(gate: Any, log: str, name: str, say: Callable[[str], None]) -> list[bool]:
+    """Stay inside and give way until the one who wants to be alone was in.
+
+    What comes back: whether he was, whether what ran on the device was finished first, whether he was shut out again.
+    """
+    finished = []
+    end = time.monotonic() + 6
+    with gate.shared():
+        _write(log, f"in {name}")
+        while time.monotonic() < end and "alone" not in Path(log).read_text().split():
+            time.sleep(0.02)
+            gate.give_way(lambda: finished.append("alone" not in Path(log).read_text().split()))
+        with Path(log).with_name("room").open() as room:
+            try:
+                fcntl.flock(room, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shut_out = False
+            except BlockingIOError:
+                shut_out = True
+    return ["alone" in Path(log).read_text().split(), any(finished), shut_out]
 
 
 def hold_and_say(gate: Any, say: Callable[[str], None]) -> None:

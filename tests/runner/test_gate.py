@@ -52,6 +52,24 @@ def test_whoever_waits_to_be_alone_is_not_overtaken(tmp_path: Path) -> None:
     assert {outcome.name: outcome.result for outcome in outcomes} == {"alone": None, **dict.fromkeys(crowd, True)}
 
 
+def test_those_inside_can_give_way(tmp_path: Path) -> None:
+    gate, log = Gate(tmp_path), tmp_path / "log"
+    inside = [f"generous{n}" for n in range(2)]
+    calls = [Task(name, "fake_crowd:generous", (gate, str(log), name), tmp_path / f"{name}.log") for name in inside]
+    calls.append(Task("alone", "fake_crowd:alone", (gate, str(log), inside), tmp_path / "alone.log"))
+    results = {one.name: one.result for one in Pool(3, 1).run(calls, lambda name, text: None, lambda: False)}
+    assert results == {"alone": None, **{key: [True, True, True] for key in inside}}
+
+
+def test_there_is_nobody_to_give_way_to(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    finished: list[str] = []
+    with gate.shared():
+        gate.give_way(lambda: finished.append("needlessly"))
+    gate.give_way(lambda: finished.append("outside"))
+    assert not finished
+
+
 def test_the_locks_of_a_killed_process_are_free(tmp_path: Path) -> None:
     gate, log = Gate(tmp_path), tmp_path / "log"
     heard: list[str] = []
