@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradbench.case.keys import flatten, nest, setting_of
-from gradbench.case.schema import Case, Match, Override, Scalar, Settings
+from gradbench.case.schema import Case, Exclude, Override, Scalar, Settings
 
-__all__ = ["Cell", "applies", "count", "expand", "matches", "places", "points"]
+__all__ = ["Cell", "applies", "count", "expand", "places", "points"]
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,20 @@ def points(matrix: Mapping[str, Sequence[Scalar]]) -> Iterator[dict[str, Scalar]
         yield dict(zip(matrix, values, strict=True))
 
 
-def matches(when: Mapping[str, Match], point: Mapping[str, Scalar], seed: int) -> bool:
-    """Return whether every entry of `when` matches this point and seed."""
+def applies(condition: Override | Exclude, point: Mapping[str, Scalar], seed: int) -> bool:
+    """Return whether every entry of the condition's `when` matches this point and seed."""
     known = {**point, "seed": seed}
     return all(
         axis in known and known[axis] in (wanted if isinstance(wanted, list) else [wanted])
-        for axis, wanted in when.items()
+        for axis, wanted in condition.when.items()
     )
-
-
-def applies(override: Override, point: Mapping[str, Scalar], seed: int) -> bool:
-    """Return whether the override is for this point and seed."""
-    return matches(override.when, point, seed)
 
 
 def places(case: Case) -> Iterator[tuple[int, dict[str, Scalar]]]:
     """Yield seed and point of every cell: seed 0 of every point first; what an `[[exclude]]` matches is left out."""
     for seed in range(case.seeds):
         for point in points(case.matrix):
-            if not any(matches(exclude, point, seed) for exclude in case.exclude):
+            if not any(applies(exclude, point, seed) for exclude in case.exclude):
                 yield seed, point
 
 

@@ -12,10 +12,10 @@ from gradbench.case.contradictions import check_settings
 from gradbench.case.find import find
 from gradbench.case.keys import flatten, nest
 from gradbench.case.layers import MATRIX, Changes, Layer, matrix_of, read_layer, stack
-from gradbench.case.matches import check_claims, check_overrides
+from gradbench.case.matches import check_claims, check_conditions
 from gradbench.case.mistakes import PROFILE, SET, Mistake, lines, listed, syntax_mistake, toml
 from gradbench.case.plan import plan
-from gradbench.case.schema import Case, Claim, Override, Settings
+from gradbench.case.schema import Case, Claim, Exclude, Override, Settings
 from gradbench.errors import CaseError, did_you_mean
 
 __all__ = ["find", "load", "load_profiles"]
@@ -63,7 +63,7 @@ _Pairs = list[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class _File:
-    """The valid parts of a file; overrides and claims by their position.
+    """The valid parts of a file; overrides, exclusions and claims by their position.
 
     `doubtful` are the keys that overrides with a mistake would have set.
     """
@@ -72,6 +72,7 @@ class _File:
     own: Layer
     profiles: Mapping[str, Layer]
     overrides: Mapping[int, tuple[Override, Layer]]
+    excludes: Mapping[int, Exclude]
     claims: Mapping[int, Claim]
     doubtful: frozenset[str]
 
@@ -96,6 +97,7 @@ def _read(path: Path) -> tuple[_File, list[Mistake]]:
         layer, found = read_layer(list(flatten(table["set"])), ("override", index, "set"), Settings)
         mistakes += found
         overrides[index] = Override.model_validate(table), layer
+    excludes = {index: Exclude.model_validate(table) for index, table in _sound("exclude", own_pairs, mistakes).items()}
     claims = {index: Claim.model_validate(table) for index, table in _sound("claim", own_pairs, mistakes).items()}
     doubtful = frozenset(
         key
@@ -103,12 +105,12 @@ def _read(path: Path) -> tuple[_File, list[Mistake]]:
         if index not in overrides and isinstance(table.get("set"), Mapping)
         for key in table["set"]
     )
-    file = _File(text, own, profiles, overrides, claims, doubtful)
+    file = _File(text, own, profiles, overrides, excludes, claims, doubtful)
     return file, [*mistakes, *_check(file)]
 
 
 def _split(document: dict[str, Any]) -> tuple[_Pairs, dict[str, _Pairs], list[Mistake]]:
-    """Take the profiles out of a file, and give the conditions of overrides and claims dotted keys."""
+    """Take the profiles out of a file, and give the conditions of overrides, exclusions and claims dotted keys."""
     own: _Pairs = []
     profiles: dict[str, _Pairs] = {}
     mistakes = []
@@ -122,7 +124,7 @@ def _split(document: dict[str, Any]) -> tuple[_Pairs, dict[str, _Pairs], list[Mi
                 if value != {}:
                     mistakes.append(Mistake(tuple(key.split(".")), f"must be a table, got {toml(value)}"))
             case _:
-                own.append((key, _with_dotted_conditions(value) if key in ("override", "claim") else value))
+                own.append((key, _with_dotted_conditions(value) if key in ("override", "exclude", "claim") else value))
     return own, profiles, mistakes
 
 
@@ -187,7 +189,9 @@ def _check(file: _File) -> list[Mistake]:
     variants = [[file.own], *([file.own, profile] for profile in file.profiles.values())]
     mistakes = [mistake for variant in variants for mistake in check_settings(variant, overrides)]
     plans = [one for variant in variants for one in plan(variant, overrides)]
-    mistakes += check_overrides({index: override for index, (override, _) in file.overrides.items()}, plans, faulty)
+    conditions = {index: override for index, (override, _) in file.overrides.items()}
+    mistakes += check_conditions("override", conditions, plans, faulty)
+    mistakes += check_conditions("exclude", file.excludes, plans, faulty)
     mistakes += check_claims(file.claims, plans, faulty)
     return mistakes
 

@@ -1,4 +1,4 @@
-"""Claims and overrides that name what does not exist, or match nothing that any profile does."""
+"""Claims, overrides and exclusions that name what does not exist, or match nothing that any profile does."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from gradbench.case.layers import MATRIX
 from gradbench.case.mistakes import Mistake, listed, toml
 from gradbench.case.plan import Plan
 from gradbench.case.positions import Place
-from gradbench.case.schema import Claim, Override, Quantity
+from gradbench.case.schema import Claim, Exclude, Override, Quantity
 from gradbench.errors import did_you_mean
 from gradbench.results import TABLES
 
-__all__ = ["check_claims", "check_overrides"]
+__all__ = ["check_claims", "check_conditions"]
 
 
-def check_overrides(
-    overrides: Mapping[int, Override], plans: Sequence[Plan], faulty: frozenset[str]
+def check_conditions(
+    table: str, conditions: Mapping[int, Override | Exclude], plans: Sequence[Plan], faulty: frozenset[str]
 ) -> Iterator[Mistake]:
-    """Check that every `when` names axes, and values that some profile has."""
-    for index, override in overrides.items():
-        yield from _check_match(override.when, ("override", index, "when"), plans, faulty, table="")
+    """Check that every `when` of the list `table` names axes, and values that some profile has."""
+    for index, condition in conditions.items():
+        yield from _check_match(condition.when, (table, index, "when"), plans, faulty, table="")
 
 
 def check_claims(claims: Mapping[int, Claim], plans: Sequence[Plan], faulty: frozenset[str]) -> Iterator[Mistake]:

@@ -21,6 +21,7 @@ __all__ = [
     "Case",
     "Claim",
     "Data",
+    "Exclude",
     "Measure",
     "Model",
     "Override",
@@ -138,6 +139,12 @@ class Settings(Section):
     measure: Measure = Measure()
 
 
+class Exclude(Section):
+    """Points of the matrix, or seeds at them, that are not run: `when` names axes or `seed`."""
+
+    when: dict[str, Match]
+
+
 class Override(Section):
     """Other settings for some points of the matrix: `when` names axes (or `seed`), `set` names keys."""
 
@@ -189,7 +196,7 @@ class Case(Settings):
     tags: Annotated[Many[str], AfterValidator(_distinct)] = ()
     seeds: Annotated[int, Field(ge=1)] = 3
     matrix: dict[str, list[Scalar]] = {}
-    exclude: tuple[dict[str, Match], ...] = ()
+    exclude: Many[Exclude] = ()
     override: Many[Override] = ()
     claim: Many[Claim] = ()
     profile: dict[str, dict[str, Any]] = {}

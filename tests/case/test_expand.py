@@ -100,3 +100,25 @@ def test_cells_can_be_keys(write: Write) -> None:
     cells = expand(load(write("matrix.depth = [3, 4]")), "mine")
     assert len(set(itertools.chain(cells, cells))) == len(cells)
     assert all(isinstance(cell, Cell) for cell in cells)
+
+
+def test_what_an_exclusion_matches_is_left_out() -> None:
+    case = Case.model_validate(
+        {
+            "schema": 1,
+            "title": "t",
+            "seeds": 3,
+            "matrix": {"model": ["layerwise", "hybrid"], "depth": [3, 5]},
+            "exclude": [{"when": {"depth": 5, "seed": [1, 2]}}, {"when": {"model": "hybrid", "depth": 3}}],
+        }
+    )
+    cells = expand(case, "t")
+    found = [(cell.point["model"], cell.point["depth"], cell.seed) for cell in cells]
+    assert found == [
+        ("layerwise", 3, 0),
+        ("layerwise", 5, 0),
+        ("hybrid", 5, 0),
+        ("layerwise", 3, 1),
+        ("layerwise", 3, 2),
+    ]
+    assert count(case) == len(cells)
