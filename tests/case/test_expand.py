@@ -13,6 +13,7 @@ import pytest
 
 from gradbench.case.expand import Cell, count, expand
 from gradbench.case.load import load
+from gradbench.case.schema import Case
 
 Write = Callable[[str], Path]
 

@@ -147,6 +147,32 @@ dept = [3]
             "[[override]]\nwhen = { seed = 0 }\nset = { measure.at = [3] }",
             "5: override[0].set.measure.at: measure.at has 3, beyond train.steps = 0",
         ),
+        (
+            "matrix.depth = [3]\n[[exclude]]\nwhen = { dept = 3 }",
+            "5: exclude[0].when.dept: unknown axis: allowed are depth, seed; did you mean 'depth'?",
+        ),
+        ("[[exclude]]\nwhen = {}", "4: exclude[0].when: must be a list or table that is not empty"),
+        ("[[exclude]]\ndepth = 3\nwhen = { seed = 0 }", "4: exclude[0].depth: unknown key: allowed are when"),
+        (
+            "seeds = 2\n[[exclude]]\nwhen = { seed = [1, 2] }",
+            "5: exclude[0].when.seed: no profile has 2: allowed are 0, 1",
+        ),
+        ("matrix.depth = [3]\n[[exclude]]\nwhen = { depth = 3 }", "3: matrix: every point is excluded"),
+        (
+            "matrix.depth = [3, 4]\n[[exclude]]\nwhen = { depth = 3 }\n[profile.p]\nmatrix.depth = [3]",
+            "7: profile.p.matrix: every point is excluded",
+        ),
+        (
+            "matrix.depth = [3, 4]\n[[exclude]]\nwhen = { depth = 3 }\n"
+            "[[override]]\nwhen = { depth = 3 }\nset = { train.steps = 3 }",
+            "7: override[0].when.depth: no profile has 3: allowed are 4",
+        ),
+        (
+            f"matrix.depth = [3, 4]\n[[exclude]]\nwhen = {{ depth = 3, seed = 2 }}\n{CLAIM}{CELLS}, "
+            "where = { depth = 3, seed = 2 } }",
+            "10: claim[0].value.where: matches no cell of any profile",
+        ),
+        ("[profile.p]\nexclude = []", "4: profile.p.exclude: cannot be changed here"),
         ("[claim]\nname = 'c'", "3: claim: must be a list, got a table"),
         (
             CLAIM + "value = { table = 'cell', column = 'rel_error' }",

@@ -31,3 +31,10 @@ def test_awkward_texts_and_keys_survive(write: Write) -> None:
     again = Case.model_validate(tomllib.loads(dumps(case)))
     assert again == case.model_copy(update={"profile": {}})
     assert again.question == 'a "b" \\ \n\x01 é'
+
+
+def test_conditions_survive(write: Write) -> None:
+    conditions = "[[exclude]]\nwhen = { depth = 3, seed = [1, 2] }\n[[override]]\nwhen.depth = 3\nset.train.steps = 4"
+    case = load_profiles(write(f"matrix.depth = [3, 4]\n{conditions}\n[profile.p]"))["p"]
+    assert Case.model_validate(tomllib.loads(dumps(case))) == case.model_copy(update={"profile": {}})
+    assert case.exclude[0].when == {"depth": 3, "seed": [1, 2]}
