@@ -21,7 +21,7 @@ __all__ = ["command"]
 
 _OLDEST_TORCH = (2, 9)
 _PYTHONS = ((3, 11), (3, 13))
-_REPORT_PACKAGES = ("altair", "jinja2", "pandas", "scipy", "vl_convert")
+_REPORT_PACKAGES = ("altair", "jinja2", "pandas", "vl_convert")
 _LOW_DISK_BYTES = 2**30
 
 
