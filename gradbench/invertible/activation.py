@@ -55,8 +55,9 @@ class InvertibleLeakyReLU(Invertible):
         return tuple(F.leaky_relu_(tensor, 1 / self.negative_slope) for tensor in y)
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
-        """Return pre-activations and their gradient in the memory of `y` and `dy`; the sign of y is that of x."""
-        backward = torch.ops.aten.leaky_relu_backward.grad_input
-        for gradient, tensor in zip(dy, y, strict=True):
-            backward(gradient, tensor, self.negative_slope, True, grad_input=gradient)
-        return self.invert(y, memo), dy
+        """Return the pre-activations in the memory of `y`, and their gradient; the sign of y is that of x."""
+        backward = torch.ops.aten.leaky_relu_backward
+        dx = tuple(
+            backward(gradient, tensor, self.negative_slope, True) for gradient, tensor in zip(dy, y, strict=True)
+        )
+        return self.invert(y, memo), dx

@@ -74,14 +74,20 @@ class InvertibleBatchNorm(Invertible):
         """Return the running statistics of each group, None where the batch's own are used and nothing is tracked."""
         if self.training and not self.track_running_stats:
             return [None] * len(sizes), [None] * len(sizes)
-        return list(self.running_mean.split(sizes)), list(self.running_var.split(sizes))
+        return list(self.running_mean.split_with_sizes(sizes)), list(self.running_var.split_with_sizes(sizes))
 
     def forward(self, *x: Tensor) -> Tensor | State:
         """Return the normalised groups, by plain autograd."""
         sizes = self._groups(x)
         if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)
-        groups = zip(x, *self._running(sizes), self.scale().split(sizes), self.bias.split(sizes), strict=True)
+        groups = zip(
+            x,
+            *self._running(sizes),
+            self.scale().split_with_sizes(sizes),
+            self.bias.split_with_sizes(sizes),
+            strict=True,
+        )
         return as_output(
             tuple(
                 F.batch_norm(tensor, mean, var, scale, bias, self.training, self.momentum, self.eps)
@@ -96,31 +102,34 @@ class InvertibleBatchNorm(Invertible):
         sizes = self._groups(y)
         factor = (self.running_var + self.eps).sqrt() / self.scale()
         offset = self.running_mean - self.bias * factor
-        factors, offsets = (vector.view(1, -1, 1, 1).split(sizes, 1) for vector in (factor, offset))
+        factors, offsets = (vector.view(1, -1, 1, 1).split_with_sizes(sizes, 1) for vector in (factor, offset))
         return as_output(tuple(tensor * a + b for tensor, a, b in zip(y, factors, offsets, strict=True)))
 
     def run(self, x: State) -> tuple[State, Memo]:
-        """Return the normalised groups and (from the batch?, mean, 1 / sqrt(var + eps)) per channel."""
+        """Return the normalised groups and (from the batch?, mean, 1 / sqrt(var + eps), scale) per channel."""
         if not self.training:
-            memo = (False, self.running_mean.clone(), (self.running_var + self.eps).rsqrt())
+            memo = (False, self.running_mean.clone(), (self.running_var + self.eps).rsqrt(), self.scale())
             return as_state(self.forward(*x)), memo
         sizes = self._groups(x)
         if self.track_running_stats:
             self.num_batches_tracked.add_(1)
-        groups = zip(x, *self._running(sizes), self.scale().split(sizes), self.bias.split(sizes), strict=True)
+        scale = self.scale()
+        groups = zip(
+            x, *self._running(sizes), scale.split_with_sizes(sizes), self.bias.split_with_sizes(sizes), strict=True
+        )
         cudnn = torch.backends.cudnn.enabled
         # What F.batch_norm calls, so that running statistics are the same bit for bit; it also returns the statistics.
         results = [
-            torch._batch_norm_impl_index(tensor, scale, bias, mean, var, True, self.momentum, self.eps, cudnn)
-            for tensor, mean, var, scale, bias in groups
+            torch._batch_norm_impl_index(tensor, gamma, beta, mean, var, True, self.momentum, self.eps, cudnn)
+            for tensor, mean, var, gamma, beta in groups
         ]
         y, means, inverse_stds = (tuple(result[index] for result in results) for index in range(3))
-        return y, (True, torch.cat(means), torch.cat(inverse_stds))
+        return y, (True, torch.cat(means), torch.cat(inverse_stds), scale)
 
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the same output again, from the saved statistics."""
-        _, mean, inverse_std = memo
-        gain = self.scale() * inverse_std
+        _, mean, inverse_std, scale = memo
+        gain = scale * inverse_std
         return _affine(x, gain, torch.addcmul(self.bias, mean, gain, value=-1))
 
     def invert(self, y: State, memo: Memo) -> State:
@@ -133,8 +142,7 @@ class InvertibleBatchNorm(Invertible):
 
         The gain is (|gamma| + eps_i) / sqrt(var + eps).
         """
-        batch, _, inverse_std = memo
-        scale = self.scale()
+        batch, _, inverse_std, scale = memo
         gain = scale * inverse_std
         if not batch or self.norm_inverse == "affine":
             return self.bias.detach(), scale.reciprocal(), gain.reciprocal(), gain
@@ -155,14 +163,18 @@ class InvertibleBatchNorm(Invertible):
         dx = gain (dy - mean dy - xhat mean(dy xhat)); otherwise dx = gain dy. This is the backward pass of an ordinary
         norm whose input is y, mean `centre`, inverse deviation `rate` and weight gain / rate.
         """
-        batch, mean, _ = memo
+        batch, mean, _, _ = memo
         centre, rate, factor, gain = self._undo(y, memo)
         sizes = [tensor.shape[1] for tensor in y]
         weight = gain / rate
         mask = [True, gradients.wants(self.weight), gradients.wants(self.bias)]
         variance = None if batch else rate.pow(-2)
-        centres, rates, weights = centre.split(sizes), rate.split(sizes), weight.split(sizes)
-        variances = [None] * len(sizes) if variance is None else variance.split(sizes)
+        centres, rates, weights = (
+            centre.split_with_sizes(sizes),
+            rate.split_with_sizes(sizes),
+            weight.split_with_sizes(sizes),
+        )
+        variances = [None] * len(sizes) if variance is None else variance.split_with_sizes(sizes)
         results = [
             torch.ops.aten.native_batch_norm_backward(g, t, w, None if batch else c, v, c, r, batch, 0.0, mask)
             for g, t, w, c, r, v in zip(dy, y, weights, centres, rates, variances, strict=True)
@@ -177,7 +189,7 @@ class InvertibleBatchNorm(Invertible):
 def _affine(state: State, factor: Tensor, offset: Tensor, *, overwrite: bool = False) -> State:
     """Return factor * state + offset, with one number of each a channel."""
     sizes = [tensor.shape[1] for tensor in state]
-    factors, offsets = (vector.view(1, -1, 1, 1).split(sizes, 1) for vector in (factor, offset))
+    factors, offsets = (vector.view(1, -1, 1, 1).split_with_sizes(sizes, 1) for vector in (factor, offset))
     return tuple(
         torch.addcmul(b, tensor, a, out=tensor if overwrite else torch.empty_like(tensor))
         for tensor, a, b in zip(state, factors, offsets, strict=True)

@@ -73,9 +73,10 @@ class AdditiveCoupling(Invertible):
         return _subtract(y1, steps_of(self.f).rerun(x2, memo[0])) + x2
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
-        """Undo g, then f, each run again once; values and gradients stay in the memory of `y` and `dy`."""
+        """Undo g, then f, each run again once; the values stay in the memory of `y`."""
         y1, y2 = _halves(y)
         dy1, dy2 = _halves(dy)
+        del dy  # so that each half is freed where it is replaced
         x2, dy1 = _undo(self.g, y1, y2, dy1, dy2, memo[1], gradients)
         x1, dy2 = _undo(self.f, x2, y1, dy2, dy1, memo[0], gradients)
         return x1 + x2, dy1 + dy2
@@ -84,21 +85,21 @@ class AdditiveCoupling(Invertible):
 def _undo(
     branch: nn.Module, at: State, total: State, d_at: State, d_total: State, memo: Memo, gradients: Gradients
 ) -> tuple[State, State]:
-    """Return total - branch(at), in the memory of `total`, and d_at + the gradient through the branch, in d_at's."""
+    """Return total - branch(at), in the memory of `total`, and d_at + the gradient through the branch."""
     value, pull_back = _run_again(branch, at, memo, gradients)
     rest = _subtract(total, value)
-    for gradient, more in zip(d_at, pull_back(d_total), strict=True):
-        gradient.add_(more)
-    return rest, d_at
+    d_branch = pull_back(d_total)
+    del value, pull_back  # and what they hold
+    return rest, tuple(a + b for a, b in zip(d_at, d_branch, strict=True))
 
 
 def _run_again(
     branch: nn.Module, at: State, memo: Memo, gradients: Gradients
 ) -> tuple[State, Callable[[State], State]]:
-    """Return branch(at), and the function from its gradient, which is only read, to the gradient of `at`."""
+    """Return branch(at), and the function from its gradient to the gradient of `at`."""
     if isinstance(branch, Invertible):
         value = unshared(branch.rerun(at, memo), at)
-        return value, lambda dy: branch.backward_step(value, tuple(t.clone() for t in dy), memo, gradients)[1]
+        return value, lambda dy: branch.backward_step(value, dy, memo, gradients)[1]
     if is_plain_convolution(branch, at[0].device.type):
         return (branch(*at),), lambda dy: (pull_back_convolution(branch, at[0], dy[0], gradients),)
     leaves, output = recompute(branch, at, memo)

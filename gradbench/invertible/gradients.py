@@ -73,4 +73,4 @@ def vector_jacobian(module: nn.Module, leaves: State, y: State, dy: State, gradi
 def pull_back(module: nn.Module, x: State, dy: State, memo: Memo, gradients: Gradients) -> State:
     """Return the gradient of `x` by one recomputation of an ordinary module, and add its parameters' gradients."""
     leaves, y = recompute(module, x, memo)
-    return unshared(vector_jacobian(module, leaves, y, dy, gradients), leaves)
+    return vector_jacobian(module, leaves, y, dy, gradients)

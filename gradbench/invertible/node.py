@@ -67,7 +67,7 @@ class ChainNode(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *dy: Tensor) -> Any:
-        """Walk back from the output; the saved output and the incoming gradient are copied, then never written to."""
+        """Walk back from a copy of the output, so that what the caller may hold is never written to."""
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "a chain cannot be differentiated twice: use storing(model) around the forward pass for create_graph"
@@ -79,10 +79,6 @@ class ChainNode(torch.autograd.Function):
         wanted = ctx.needs_input_grad[2 + ctx.count :]
         gradients = Gradients(p for p, needed in zip(ctx.parameters, wanted, strict=True) if needed)
         with _autocast(*ctx.autocast):
-            _, dx = ctx.chain.backward_step(
-                tuple(tensor.clone() for tensor in saved[: ctx.outputs]),
-                tuple(tensor.clone() for tensor in dy),
-                memo,
-                gradients,
-            )
+            y = [tuple(tensor.clone() for tensor in saved[: ctx.outputs])]
+            _, dx = ctx.chain.backward_step(y.pop(), dy, memo, gradients)
         return None, None, *dx, *(gradients.get(parameter) for parameter in ctx.parameters)

@@ -28,6 +28,8 @@ class _DefaultSteps:
 
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the same output again; no buffer and no random state moves."""
+        if memo is None:
+            return as_state(self.module(*x))
         with replayed(self.module, x, memo):
             return as_state(self.module(*x))
 
@@ -40,7 +42,7 @@ class _DefaultSteps:
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
         """Return the input that gave `y` and its gradient, and add the parameters' gradients to `gradients`.
 
-        `y` and `dy` are handed over: the step may overwrite them and return them.
+        `y` is handed over: the step may overwrite it. `dy` is only read, by this step and whoever gets it next.
         """
         x = self.invert(y, memo)
         return x, pull_back(self.module, x, dy, memo, gradients)

@@ -19,6 +19,16 @@ from gradbench.invertible.state import LayerError, Memo, State, as_state
 __all__ = ["frozen_statistics", "record", "replayed"]
 
 
+#: Layers without buffers and random numbers, run so often that their recording would cost time.
+_PURE = frozenset({nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Identity, nn.LeakyReLU, nn.Linear, nn.ReLU, nn.Tanh})
+
+
+def _is_pure(module: nn.Module) -> bool:
+    """Return whether running the module again needs no care, unless it overwrites its input."""
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    return type(module) in _PURE and not hooked and not getattr(module, "inplace", False)
+
+
 def _tracks(module: nn.Module) -> bool:
     """Return whether a batch norm would move its running statistics unless it is told not to track them."""
     tracks = module.training and bool(getattr(module, "track_running_stats", False))
@@ -60,11 +70,13 @@ def _set_random_state(x: State, states: tuple[Tensor, ...]) -> None:
 
 
 def record(module: nn.Module, x: State) -> tuple[State, Memo]:
-    """Run `module` and return its output and the memo with which `replayed` repeats the run.
+    """Run `module` and return its output and the memo with which `replayed` repeats the run, None if it needs no care.
 
     Raises:
         LayerError: the module overwrites its input.
     """
+    if _is_pure(module):
+        return as_state(module(*x)), None
     versions = [tensor._version for tensor in x]
     random = _random_state(x)
     before = [
@@ -89,6 +101,9 @@ def record(module: nn.Module, x: State) -> tuple[State, Memo]:
 @contextmanager
 def replayed(module: nn.Module, x: State, memo: Memo) -> Iterator[None]:
     """Make what runs inside repeat the run that `record` gave `memo` for, and leave no trace of it."""
+    if memo is None:
+        yield
+        return
     modes, random, changed = memo
     parts = [(part, part.training, mode) for part, mode in zip(module.modules(), modes, strict=True)]
     places = _buffers(module) if changed else []

@@ -126,9 +126,10 @@ def test_a_branch_that_changes_the_shape_is_named_at_the_first_forward_pass(grad
         model(*state(2, 2, 5, 5, groups=4, dtype=torch.float32))
 
 
-def test_a_branch_that_overwrites_its_input_is_named() -> None:
-    model = Chain(AdditiveCoupling(nn.Sequential(nn.ReLU(inplace=True)), nn.Identity()))
-    with pytest.raises(LayerError, match=r"layer '0.f': Sequential overwrites its input"):
+@pytest.mark.parametrize("branch", [nn.ReLU(inplace=True), nn.Sequential(nn.ReLU(inplace=True))])
+def test_a_branch_that_overwrites_its_input_is_named(branch: nn.Module) -> None:
+    model = Chain(AdditiveCoupling(branch, nn.Identity()))
+    with pytest.raises(LayerError, match=rf"layer '0.f': {type(branch).__name__} overwrites its input"):
         model(*(tensor.detach() for tensor in state(2, 4, 5, 5)))
 
 

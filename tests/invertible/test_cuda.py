@@ -74,6 +74,7 @@ def test_autocast_of_the_forward_pass_is_that_of_the_backward_pass(name: str) ->
         assert relative_error(mine.grad, other.grad) < 0.2, key
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_neither_pass_waits_for_the_gpu() -> None:
     model, x = network("hybrid"), torch.randn(16, 3, 16, 16, device="cuda")
     loss(model(x)).backward()
