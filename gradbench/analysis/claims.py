@@ -113,6 +113,8 @@ def _per_seed(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.Seri
         return cells.groupby("seed")["value"].agg(_REDUCE[quantity.across])
     if not pd.api.types.is_numeric_dtype(cells["over"]):
         raise NothingMatchesError(f"{quantity.slope_over} is not a number, so there is no slope over it")
+    if cells["over"].nunique() < 2:
+        raise NothingMatchesError(f"a slope over {quantity.slope_over} needs two values of it or more")
     slopes = {seed: slope(group["over"], group["value"]) for seed, group in cells.groupby("seed")}
     return pd.Series(slopes, dtype=np.float64)
 

@@ -19,7 +19,7 @@ from gradbench.report.facts import facts
 from gradbench.report.figure import Figure, Scene
 from gradbench.report.figures import figures
 from gradbench.report.markdown import markdown
-from gradbench.report.pack import for_script, pack
+from gradbench.report.pack import by_column, compressed, for_script
 from gradbench.report.palette import Palette
 from gradbench.report.rows import claim_rows, setting_rows
 from gradbench.report.words import axis_name
@@ -53,7 +53,7 @@ def build(run_folder: Path) -> Path:
         strategies=strategies,
         tables=[table for table in TABLES.values() if table.name != "claims"],
         verdicts=VERDICTS,
-        charts=for_script(_charts(shown)),
+        charts=compressed(_charts(shown)),
         folder=run_folder.name,
     )
     _write(run_folder / "summary.md", markdown(summary, said, run.axes))
@@ -63,7 +63,7 @@ def build(run_folder: Path) -> Path:
 def _charts(shown: list[Figure]) -> dict[str, Any]:
     """What the page's script needs: the datasets once, and the charts of each figure."""
     return {
-        "data": {name: pack(frame) for figure in shown for name, frame in figure.data.items()},
+        "data": {name: by_column(frame) for figure in shown for name, frame in figure.data.items()},
         "figures": {
             figure.id: {
                 "controls": [{"name": one.name, "value": one.value} for one in figure.controls],

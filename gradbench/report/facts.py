@@ -49,9 +49,9 @@ def facts(run: Run) -> Facts:
         case = {}
     command = manifest.get("command") or manifest.get("argv", "")
     state = str(manifest.get("state", "complete"))
-    shown = {key: value for key, value in manifest.items() if key not in _ELSEWHERE}
-    shown["data"] = manifest.get("settings", {}).get("data", {}).get("name", "")
-    shown |= shown.pop("environment", {})
+    rest = {key: value for key, value in manifest.items() if key not in _ELSEWHERE}
+    data = manifest.get("settings", {}).get("data", {}).get("name", "")
+    shown = {"data": data, **rest.pop("environment", {}), **rest}
     return Facts(
         title=str(manifest.get("title") or case.get("title") or manifest.get("case") or run.folder.name),
         question=str(manifest.get("question") or case.get("question", "")),

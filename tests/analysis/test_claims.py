@@ -144,6 +144,7 @@ def test_absent_seeds_are_never_filled_in(tables: dict[str, pd.DataFrame]) -> No
         ({"column": "loss"}, "cells has no column 'loss'"),
         ({"table": "training"}, "the run has no table training"),
         ({"column": "verdict"}, "cells.verdict holds words, of which only the share can be taken"),
+        ({"slope_over": "depth", "where": {"depth": 4}}, "a slope over depth needs two values of it or more"),
         ({"slope_over": "model"}, "model is not a number, so there is no slope over it"),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import doctest
+import gzip
 import json
 import math
 
@@ -11,7 +13,7 @@ import pandas as pd
 import pytest
 
 from gradbench.report import words
-from gradbench.report.pack import for_script, pack
+from gradbench.report.pack import by_column, compressed, for_script
 from gradbench.report.scales import decibels, logarithmic
 
 
@@ -19,37 +21,24 @@ def test_examples_in_the_docstrings() -> None:
     assert doctest.testmod(words).failed == 0
 
 
-def unpack(packed: dict[str, object]) -> pd.DataFrame:
-    def expand(values: object) -> list[object]:
-        if isinstance(values, list):
-            return values
-        assert isinstance(values, dict)
-        return [v for v, times in zip(values["values"], values["times"], strict=True) for _ in range(times)]
-
-    columns = {}
-    for name, column in packed.items():
-        words = isinstance(column, dict) and "levels" in column
-        columns[name] = [column["levels"][code] for code in expand(column["codes"])] if words else expand(column)
-    return pd.DataFrame(columns)
-
-
 def test_packing_loses_nothing_but_digits() -> None:
     rng = np.random.default_rng()
-    frame = pd.DataFrame({
-        "word": np.repeat(["b", "a", "</script>"], 20),
-        "mixed": rng.choice(["x", "y"], 60),
-        "y": rng.normal(size=60) * 10.0 ** rng.integers(-9, 9, 60),
-        "n": np.repeat([1, 2], 30),
-    })  # fmt: skip
-    packed = json.loads(for_script(pack(frame)))
-    found = unpack(packed)
-    pd.testing.assert_frame_equal(found, frame, check_dtype=False, rtol=5.1e-4)
-    assert "<" not in for_script(pack(frame))
-    assert isinstance(packed["n"], dict)
+    numbers = rng.normal(size=60) * 10.0 ** rng.integers(-9, 9, 60)
+    frame = pd.DataFrame({"word": rng.choice(["b", "a", "</script>"], 60), "y": numbers, "n": rng.integers(9, size=60)})
+    packed = json.loads(gzip.decompress(base64.b64decode(compressed(by_column(frame)))))
+    assert [packed["word"]["levels"][code] for code in packed["word"]["codes"]] == frame["word"].tolist()
+    assert packed["n"] == frame["n"].tolist()
+    np.testing.assert_allclose(packed["y"], numbers, rtol=5.1e-4)
+
+
+def test_no_text_can_end_a_script() -> None:
+    text = "</script><!--&"
+    assert not set("<>&") & set(for_script([text]))
+    assert json.loads(for_script([text])) == [text]
 
 
 def test_numbers_that_json_lacks_are_null() -> None:
-    assert pack(pd.DataFrame({"y": [math.inf, 1.0, math.nan]})) == {"y": [None, 1, None]}
+    assert by_column(pd.DataFrame({"y": [math.inf, 1.0, math.nan]})) == {"y": [None, 1, None]}
 
 
 def test_zero_and_infinity_stand_on_lines_of_their_own() -> None:

@@ -1,6 +1,49 @@
 "use strict";
 (() => {
-  const page = JSON.parse(document.getElementById("charts").textContent);
+  const table = document.getElementById("table"), body = table.tBodies[0], headings = [...table.tHead.rows[0].cells];
+  const key = (row, column) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
+  const compare = (a, b) => {
+    const x = a === "inf" ? Infinity : Number(a), y = b === "inf" ? Infinity : Number(b);
+    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
+  };
+  headings.forEach((heading, column) => heading.firstElementChild.addEventListener("click", () => {
+    const down = heading.getAttribute("aria-sort") === "ascending";
+    headings.forEach((other) => other.removeAttribute("aria-sort"));
+    heading.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const sorted = [...body.rows].sort((a, b) => {
+      const x = key(a, column), y = key(b, column);
+      if (x === "" || y === "") return (x === "") - (y === "");
+      return down ? compare(y, x) : compare(x, y);
+    });
+    body.append(...sorted);
+  }));
+
+  const search = document.getElementById("search"), strategy = document.getElementById("filter-strategy"), verdict = document.getElementById("filter-verdict");
+  const filter = () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of body.rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = (strategy.value && row.dataset.strategy !== strategy.value) || (verdict.value && row.dataset.verdict !== verdict.value) || !words.every((word) => text.includes(word));
+      shown += !row.hidden;
+    }
+    document.getElementById("shown").textContent = `${shown} of ${body.rows.length} rows`;
+  };
+  [search, strategy, verdict].forEach((input) => input.addEventListener("input", filter));
+
+  const reveal = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const details = target && target.closest("details");
+    if (details) { details.open = true; target.scrollIntoView({ block: "center" }); }
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
+  addEventListener("beforeprint", () => document.querySelectorAll("section > details").forEach((one) => { one.open = true; }));
+})();
+
+(async () => {
+  const packed = Uint8Array.from(atob(document.getElementById("charts").textContent), (letter) => letter.charCodeAt(0));
+  const page = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
   const font = getComputedStyle(document.body).fontFamily;
   const axis = {
     labelColor: "var(--ink-2)", titleColor: "var(--ink-2)", gridColor: "var(--rule)", domain: false, ticks: false,
@@ -8,12 +51,9 @@
   };
   const config = { background: null, font, view: { stroke: null }, axis, text: { fontSize: 12, font } };
 
-  const expand = (c) => (Array.isArray(c) ? c : c.values.flatMap((value, i) => Array(c.times[i]).fill(value)));
-  const unpack = (c) => (c.levels ? expand(c.codes).map((i) => (i < 0 ? null : c.levels[i])) : expand(c));
-
   // A fresh copy of a dataset for each chart, since Vega writes into the rows that it is given.
   const rows = (name) => {
-    const columns = Object.entries(page.data[name]).map(([key, c]) => [key, unpack(c)]);
+    const columns = Object.entries(page.data[name]).map(([key, c]) => [key, c.levels ? c.codes.map((i) => (i < 0 ? null : c.levels[i])) : c]);
     return columns[0][1].map((_, i) => Object.fromEntries(columns.map(([key, values]) => [key, values[i]])));
   };
 
@@ -70,44 +110,4 @@
     }
     redraw();
   }
-
-  const table = document.getElementById("table"), body = table.tBodies[0], headings = [...table.tHead.rows[0].cells];
-  const key = (row, column) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
-  const compare = (a, b) => {
-    const x = a === "inf" ? Infinity : Number(a), y = b === "inf" ? Infinity : Number(b);
-    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
-  };
-  headings.forEach((heading, column) => heading.firstElementChild.addEventListener("click", () => {
-    const down = heading.getAttribute("aria-sort") === "ascending";
-    headings.forEach((other) => other.removeAttribute("aria-sort"));
-    heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const sorted = [...body.rows].sort((a, b) => {
-      const x = key(a, column), y = key(b, column);
-      if (x === "" || y === "") return (x === "") - (y === "");
-      return down ? compare(y, x) : compare(x, y);
-    });
-    body.append(...sorted);
-  }));
-
-  const search = document.getElementById("search"), strategy = document.getElementById("filter-strategy"), verdict = document.getElementById("filter-verdict");
-  const filter = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of body.rows) {
-      const text = row.textContent.toLowerCase();
-      row.hidden = (strategy.value && row.dataset.strategy !== strategy.value) || (verdict.value && row.dataset.verdict !== verdict.value) || !words.every((word) => text.includes(word));
-      shown += !row.hidden;
-    }
-    document.getElementById("shown").textContent = `${shown} of ${body.rows.length} rows`;
-  };
-  [search, strategy, verdict].forEach((input) => input.addEventListener("input", filter));
-
-  const reveal = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const details = target && target.closest("details");
-    if (details) { details.open = true; target.scrollIntoView({ block: "center" }); }
-  };
-  addEventListener("hashchange", reveal);
-  reveal();
-  addEventListener("beforeprint", () => document.querySelectorAll("section > details").forEach((one) => { one.open = true; }));
 })();

@@ -23,7 +23,7 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     if frame.empty:
         return missing(name, question, _NO_COST)
     strategies = scene.strategies(frame)
-    scale = logarithmic(frame, ["bytes"])
+    scale, least, most = logarithmic(frame, ["bytes"]), float(frame["ratio"].min()), float(frame["ratio"].max())
     sizes = [] if not scene.axes.along else [alt.Size("x:Q", scale=alt.Scale(range=[30, 220]), legend=None)]
     places = [] if not scene.axes.along else [alt.Tooltip("x:Q", title=scene.along)]
     chart = (
@@ -33,7 +33,7 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
             *sizes,
             x=alt.X(
                 "ratio:Q",
-                scale=alt.Scale(zero=False, padding=14),
+                scale=alt.Scale(domain=[least, most], zero=False, padding=14),
                 axis=alt.Axis(title="time of a step, stored = 1", format=".1f", tickCount=6),
             ),
             y=alt.Y("bytes:Q", scale=scale.scale(), axis=scale.axis(_BYTES)),
