@@ -8,16 +8,22 @@ from typing import Any
 from gradbench.case.keys import setting_of
 from gradbench.case.layers import MATRIX, Layer, matrix_of, stack
 from gradbench.case.mistakes import Mistake, listed
-from gradbench.case.plan import Overrides, resolved, values_of
+from gradbench.case.plan import Conditions, resolved, values_of
 
 __all__ = ["check_settings"]
 
 
-def check_settings(layers: Sequence[Layer], overrides: Overrides) -> Iterator[Mistake]:
+def check_settings(layers: Sequence[Layer], conditions: Conditions) -> Iterator[Mistake]:
     """Check what the layers give together: contradictions, and settings that the matrix decides anyway."""
-    faulty = frozenset[str]().union(*(layer.faulty for layer in (*layers, *(layer for _, layer in overrides))))
-    yield from _decided_twice(layers, overrides)
-    for _, _, given in resolved(layers, overrides):
+    faulty = frozenset[str]().union(
+        *(layer.faulty for layer in (*layers, *(layer for _, layer in conditions.overrides)))
+    )
+    yield from _decided_twice(layers, conditions)
+    cells = list(resolved(layers, conditions))
+    if not cells:
+        base = next((layer.base for layer in reversed(layers) if matrix_of(stack([layer]))), ())
+        yield Mistake((*base, "matrix"), "every point is excluded, so that nothing is left to run")
+    for _, _, given in cells:
         for keys, text in _contradictions(values_of(given)):
             blamed = [given[key] for key in keys if key in given]
             if blamed and not faulty.intersection(keys):
@@ -42,7 +48,7 @@ def _contradictions(value: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
         yield ("data.name", "data.path"), 'data.name = "npz" needs data.path, the file to read'
 
 
-def _decided_twice(layers: Sequence[Layer], overrides: Overrides) -> Iterator[Mistake]:
+def _decided_twice(layers: Sequence[Layer], conditions: Conditions) -> Iterator[Mistake]:
     """Settings that have no effect since an axis of the matrix, known where they are given, decides them."""
     axes: dict[str, str] = {}
     for layer in layers:
@@ -54,7 +60,7 @@ def _decided_twice(layers: Sequence[Layer], overrides: Overrides) -> Iterator[Mi
         for key, axis in axes.items():
             if key in given:
                 yield Mistake(given[key].place, f"has no effect, the matrix decides it: change matrix.{axis} instead")
-    for _, layer in overrides:
+    for _, layer in conditions.overrides:
         given = stack([layer])
         for key, axis in axes.items():
             if key in given:

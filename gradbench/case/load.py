@@ -14,7 +14,7 @@ from gradbench.case.keys import flatten, nest
 from gradbench.case.layers import MATRIX, Changes, Layer, matrix_of, read_layer, stack
 from gradbench.case.matches import check_claims, check_conditions
 from gradbench.case.mistakes import PROFILE, SET, Mistake, lines, listed, syntax_mistake, toml
-from gradbench.case.plan import plan
+from gradbench.case.plan import Conditions, plan
 from gradbench.case.schema import Case, Claim, Exclude, Override, Settings
 from gradbench.errors import CaseError, did_you_mean
 
@@ -39,7 +39,7 @@ def load(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -> Ca
     elif profile is not None:
         known = f"allowed are {listed(file.profiles)}{did_you_mean(profile, file.profiles)}"
         mistakes.append(Mistake((PROFILE,), f"{path.stem} has no profile {toml(profile)}: {known}"))
-    mistakes += check_settings(chosen, list(file.overrides.values()))
+    mistakes += check_settings(chosen, file.conditions)
     if mistakes:
         raise CaseError(lines(mistakes, str(path), file.text))
     return _build(file, chosen)
@@ -75,6 +75,11 @@ class _File:
     excludes: Mapping[int, Exclude]
     claims: Mapping[int, Claim]
     doubtful: frozenset[str]
+
+    @property
+    def conditions(self) -> Conditions:
+        """What it says of some points only."""
+        return Conditions(list(self.overrides.values()), list(self.excludes.values()))
 
 
 def _read(path: Path) -> tuple[_File, list[Mistake]]:
@@ -183,16 +188,17 @@ def _value(text: str) -> Any:
 
 def _check(file: _File) -> list[Mistake]:
     """Check the parts together: the file by itself and with each of its profiles."""
-    overrides = list(file.overrides.values())
-    layers = [file.own, *file.profiles.values(), *(layer for _, layer in overrides)]
+    layers = [file.own, *file.profiles.values(), *(layer for _, layer in file.overrides.values())]
     faulty = file.doubtful.union(*(layer.faulty for layer in layers))
     variants = [[file.own], *([file.own, profile] for profile in file.profiles.values())]
-    mistakes = [mistake for variant in variants for mistake in check_settings(variant, overrides)]
-    plans = [one for variant in variants for one in plan(variant, overrides)]
-    conditions = {index: override for index, (override, _) in file.overrides.items()}
-    mistakes += check_conditions("override", conditions, plans, faulty)
-    mistakes += check_conditions("exclude", file.excludes, plans, faulty)
-    mistakes += check_claims(file.claims, plans, faulty)
+    mistakes = [mistake for variant in variants for mistake in check_settings(variant, file.conditions)]
+    whole = [one for variant in variants for one in plan(variant, Conditions([], []))]
+    mistakes += check_conditions("exclude", file.excludes, whole, faulty)
+    plans = [one for variant in variants for one in plan(variant, file.conditions)]
+    if plans:
+        overrides = {index: override for index, (override, _) in file.overrides.items()}
+        mistakes += check_conditions("override", overrides, plans, faulty)
+        mistakes += check_claims(file.claims, plans, faulty)
     return mistakes
 
 

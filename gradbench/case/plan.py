@@ -9,12 +9,25 @@ from typing import Any
 from gradbench.case.expand import applies, points
 from gradbench.case.keys import DEFAULTS, setting_of
 from gradbench.case.layers import MATRIX, Given, Layer, matrix_of, stack
-from gradbench.case.schema import Case, Override
+from gradbench.case.schema import Case, Exclude, Override
 
-__all__ = ["Overrides", "Plan", "plan", "resolved", "values_of"]
+__all__ = ["Conditions", "Plan", "plan", "resolved", "values_of"]
 
-#: The valid overrides of a case, each with its `set` as a layer.
-Overrides = Sequence[tuple[Override, Layer]]
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a case says of some points only: its valid overrides, each with its `set` as a layer, and exclusions."""
+
+    overrides: Sequence[tuple[Override, Layer]]
+    excludes: Sequence[Exclude]
+
+    def groups(self, point: Mapping[str, Any], seeds: range) -> Iterator[range]:
+        """Yield the seeds at a point that share their settings, without those that are excluded."""
+        conditions: list[Override | Exclude] = [*self.excludes, *(override for override, _ in self.overrides)]
+        apart = any("seed" in condition.when for condition in conditions)
+        for some in [range(seed, seed + 1) for seed in seeds] if apart else [seeds]:
+            if not any(applies(exclude, point, some[0]) for exclude in self.excludes):
+                yield some
 
 
 @dataclass(frozen=True)
@@ -40,9 +53,9 @@ class Plan:
         return None
 
 
-def plan(layers: Sequence[Layer], overrides: Overrides) -> Iterator[Plan]:
+def plan(layers: Sequence[Layer], conditions: Conditions) -> Iterator[Plan]:
     """Yield what every cell will do."""
-    for point, seeds, given in resolved(layers, overrides):
+    for point, seeds, given in resolved(layers, conditions):
         value = values_of(given)
         measured = ("stored", *value["measure.strategies"])
         trains = value["train.strategies"]
@@ -50,18 +63,19 @@ def plan(layers: Sequence[Layer], overrides: Overrides) -> Iterator[Plan]:
         yield Plan(point, seeds, measured, trained, tuple(value["measure.at"]))
 
 
-def resolved(layers: Sequence[Layer], overrides: Overrides) -> Iterator[tuple[dict[str, Any], range, dict[str, Given]]]:
+def resolved(
+    layers: Sequence[Layer], conditions: Conditions
+) -> Iterator[tuple[dict[str, Any], range, dict[str, Given]]]:
     """Yield every point and the seeds that share its settings, with these settings and their places."""
     given = stack(layers)
     seeds = range(given["seeds"].value if "seeds" in given else Case.model_fields["seeds"].default)
-    apart = any("seed" in override.when for override, _ in overrides)
     for point in points(matrix_of(given)):
         decided = {
             setting_of(axis): Given(value, len(layers), given[f"{MATRIX}{axis}"].place) for axis, value in point.items()
         }
-        for some in [range(seed, seed + 1) for seed in seeds] if apart else [seeds]:
+        for some in conditions.groups(point, seeds):
             here = {**given, **decided}
-            for override, layer in overrides:
+            for override, layer in conditions.overrides:
                 if applies(override, point, some[0]):
                     here |= {key: one._replace(rank=len(layers) + 1) for key, one in stack([layer]).items()}
             yield point, some, here

@@ -142,7 +142,7 @@ class Settings(Section):
 class Exclude(Section):
     """Points of the matrix, or seeds at them, that are not run: `when` names axes or `seed`."""
 
-    when: dict[str, Match]
+    when: Annotated[dict[str, Match], Field(min_length=1)]
 
 
 class Override(Section):

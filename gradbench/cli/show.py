@@ -60,7 +60,7 @@ def command(what: str, profile: str | None, sets: tuple[str, ...], out: Path) ->
 
 
 def _show_case(what: str, profile: str | None, sets: tuple[str, ...]) -> None:
-    from gradbench.case.expand import count
+    from gradbench.case.expand import count, places
     from gradbench.case.find import find
     from gradbench.case.load import load, load_profiles
     from gradbench.case.write import dumps
@@ -69,9 +69,9 @@ def _show_case(what: str, profile: str | None, sets: tuple[str, ...]) -> None:
         case = load(path, profile, sets)
         sizes = ", ".join(f"{name} {count(each)}" for name, each in load_profiles(path).items()) or "no profiles"
         using = f"with profile {profile}" if profile else "without a profile"
-        points = count(case) // case.seeds
+        settings = len({tuple(point.values()) for _, point in places(case)})
         lines = [
-            f"# {path}, {using}: {count(case)} cells, {points} settings with {case.seeds} seeds each",
+            f"# {path}, {using}: {count(case)} cells, {settings} settings with up to {case.seeds} seeds",
             f"# cells by profile: {sizes}",
             "# stored training, the reference, is measured beside measure.strategies",
             dumps(case),
@@ -99,7 +99,7 @@ def _show_run(folder: Path) -> None:
     _print_settings(summary)
     if summary.claims:
         click.echo("\nClaims")
-        headers = ["status", "claim", "value", "test", "95 % interval", "seeds"]
+        headers = ["status", "value", "test", "95 % interval", "seeds", "claim"]
         print_table(headers, [_claim(claim) for claim in summary.claims], ["value", "seeds"], ["claim"], _STYLES)
     if len(summary.failures):
         click.echo("\nNot ok")
@@ -141,7 +141,7 @@ def _verdict(row: dict[Any, Any]) -> str:
 def _claim(claim: dict[str, Any]) -> list[str]:
     interval = f"{_text(claim['low'])} to {_text(claim['high'])}" if not _is_absent(claim["low"]) else ""
     says = f"{claim['says']} ({claim['reason']})" if claim["reason"] else claim["says"]
-    return [claim["status"], says, _text(claim["value"]), claim["test"], interval, str(claim["seeds"])]
+    return [claim["status"], _text(claim["value"]), claim["test"], interval, str(claim["seeds"]), says]
 
 
 def _is_absent(value: Any) -> bool:
