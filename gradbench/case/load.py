@@ -39,7 +39,8 @@ def load(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -> Ca
     elif profile is not None:
         known = f"allowed are {listed(file.profiles)}{did_you_mean(profile, file.profiles)}"
         mistakes.append(Mistake((PROFILE,), f"{path.stem} has no profile {toml(profile)}: {known}"))
-    mistakes += check_settings(chosen, file.conditions)
+    if changes.entries:
+        mistakes += check_settings(chosen, file.conditions)
     if mistakes:
         raise CaseError(lines(mistakes, str(path), file.text))
     return _build(file, chosen)
@@ -190,7 +191,7 @@ def _check(file: _File) -> list[Mistake]:
     """Check the parts together: the file by itself and with each of its profiles."""
     layers = [file.own, *file.profiles.values(), *(layer for _, layer in file.overrides.values())]
     faulty = file.doubtful.union(*(layer.faulty for layer in layers))
-    variants = [[file.own], *([file.own, profile] for profile in file.profiles.values())]
+    variants = [[file.own], *([file.own, profile] for profile in file.profiles.values() if profile.entries)]
     mistakes = [mistake for variant in variants for mistake in check_settings(variant, file.conditions)]
     whole = [one for variant in variants for one in plan(variant, Conditions([], []))]
     mistakes += check_conditions("exclude", file.excludes, whole, faulty)

@@ -21,13 +21,17 @@ class Conditions:
     overrides: Sequence[tuple[Override, Layer]]
     excludes: Sequence[Exclude]
 
-    def groups(self, point: Mapping[str, Any], seeds: range) -> Iterator[range]:
-        """Yield the seeds at a point that share their settings, without those that are excluded."""
-        conditions: list[Override | Exclude] = [*self.excludes, *(override for override, _ in self.overrides)]
-        apart = any("seed" in condition.when for condition in conditions)
-        for some in [range(seed, seed + 1) for seed in seeds] if apart else [seeds]:
-            if not any(applies(exclude, point, some[0]) for exclude in self.excludes):
-                yield some
+    def at(self, point: Mapping[str, Any], seeds: range) -> Iterator[tuple[tuple[int, ...], list[Layer]]]:
+        """Yield the seeds at a point that share their settings, with their overrides' layers; not the excluded ones."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for seed in seeds:
+            if not any(applies(exclude, point, seed) for exclude in self.excludes):
+                key = tuple(
+                    index for index, (override, _) in enumerate(self.overrides) if applies(override, point, seed)
+                )
+                groups.setdefault(key, []).append(seed)
+        for key, some in groups.items():
+            yield tuple(some), [self.overrides[index][1] for index in key]
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Plan:
     """What one point of the matrix will do with some seeds: the words that a `where` or a `when` can match."""
 
     point: Mapping[str, Any]
-    seeds: range
+    seeds: tuple[int, ...]
     measured: tuple[str, ...]
     trained: tuple[str, ...]
     steps: tuple[int, ...]
@@ -65,7 +69,7 @@ def plan(layers: Sequence[Layer], conditions: Conditions) -> Iterator[Plan]:
 
 def resolved(
     layers: Sequence[Layer], conditions: Conditions
-) -> Iterator[tuple[dict[str, Any], range, dict[str, Given]]]:
+) -> Iterator[tuple[dict[str, Any], tuple[int, ...], dict[str, Given]]]:
     """Yield every point and the seeds that share its settings, with these settings and their places."""
     given = stack(layers)
     seeds = range(given["seeds"].value if "seeds" in given else Case.model_fields["seeds"].default)
@@ -73,11 +77,10 @@ def resolved(
         decided = {
             setting_of(axis): Given(value, len(layers), given[f"{MATRIX}{axis}"].place) for axis, value in point.items()
         }
-        for some in conditions.groups(point, seeds):
+        for some, overriding in conditions.at(point, seeds):
             here = {**given, **decided}
-            for override, layer in conditions.overrides:
-                if applies(override, point, some[0]):
-                    here |= {key: one._replace(rank=len(layers) + 1) for key, one in stack([layer]).items()}
+            for layer in overriding:
+                here |= {key: one._replace(rank=len(layers) + 1) for key, one in stack([layer]).items()}
             yield point, some, here
 
 
