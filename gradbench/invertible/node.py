@@ -39,7 +39,8 @@ def _put_tensors(memo: Memo, tensors: Iterator[Tensor]) -> Memo:
 def _autocast(device: str, dtype: torch.dtype, enabled: bool) -> AbstractContextManager[Any]:
     """Return the autocast state of the forward pass.
 
-    Its cache of cast weights is off: what it would keep was cast without a graph, and would lose gradients elsewhere.
+    Its cache of cast weights is off: what it would keep was cast without a graph, and torch 2.9 would use it elsewhere,
+    where the weight then got no gradient.
     """
     if not enabled and not torch.is_autocast_enabled(device):
         return nullcontext()

@@ -159,6 +159,16 @@ def test_eval_uses_the_running_statistics_and_their_gradients() -> None:
     assert all(torch.allclose(a, b) for a, b in zip(back, x, strict=True))
 
 
+def test_running_statistics_may_move_between_eval_and_its_backward_pass() -> None:
+    model, x = chain().eval(), state(*X)
+    expected = gradients_of(copy.deepcopy(model), x, lambda y: sum(t.pow(3).sum() for t in y))
+    loss = sum(t.pow(3).sum() for t in model(*x))
+    model.train()(*x)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert relative_error(parameter.grad, expected[name]) < 1e-9, name
+
+
 def test_no_grad_runs_the_layers_and_keeps_no_graph() -> None:
     model, x = chain(), state(*X)
     seen: list[str] = []
