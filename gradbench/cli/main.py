@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 from typing import Any
 
@@ -37,7 +38,11 @@ class Verbs(click.Group):
         """Import one verb."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"gradbench.cli.{cmd_name}").command
+        gc.disable()  # what an import makes stays, so that looking for garbage meanwhile only takes time
+        try:
+            command: click.Command = importlib.import_module(f"gradbench.cli.{cmd_name}").command
+        finally:
+            gc.enable()
         return command
 
     def resolve_command(
