@@ -16,7 +16,7 @@ from gradbench.invertible.convolution import is_plain_convolution, pull_back_con
 from gradbench.invertible.gradients import Gradients, recompute, vector_jacobian
 from gradbench.invertible.protocol import Invertible, steps_of
 from gradbench.invertible.replay import frozen_statistics
-from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state, unshared
+from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state
 
 __all__ = ["AdditiveCoupling", "SplitConvolution"]
 
@@ -98,7 +98,7 @@ def _run_again(
 ) -> tuple[State, Callable[[State], State]]:
     """Return branch(at), and the function from its gradient to the gradient of `at`."""
     if isinstance(branch, Invertible):
-        value = unshared(branch.rerun(at, memo), at)
+        value = branch.rerun(at, memo)
         return value, lambda dy: branch.backward_step(value, dy, memo, gradients)[1]
     if is_plain_convolution(branch, at[0].device.type):
         return (branch(*at),), lambda dy: (pull_back_convolution(branch, at[0], dy[0], gradients),)

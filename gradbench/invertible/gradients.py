@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gradbench.invertible.replay import replayed
-from gradbench.invertible.state import Memo, State, as_state, unshared
+from gradbench.invertible.state import Memo, State, as_state
 
 __all__ = ["Gradients", "parameters_of", "pull_back", "recompute", "vector_jacobian"]
 
@@ -66,7 +66,7 @@ def vector_jacobian(module: nn.Module, leaves: State, y: State, dy: State, gradi
     )
     for parameter, gradient in zip(parameters, found[len(leaves) :], strict=True):
         if gradient is not None:
-            gradients.add(parameter, *unshared((gradient,), (*dx, *dy)))
+            gradients.add(parameter, gradient)
     return dx
 
 

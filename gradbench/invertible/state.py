@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-__all__ = ["LayerError", "Memo", "State", "as_output", "as_state", "unshared"]
+__all__ = ["LayerError", "Memo", "State", "as_output", "as_state"]
 
 #: Activations: contiguous groups of channels, each (N, C_g, H, W).
 State: TypeAlias = tuple[Tensor, ...]
@@ -35,19 +35,3 @@ def as_state(output: Tensor | Iterable[Tensor]) -> State:
 def as_output(state: State) -> Tensor | State:
     """Return a state as a module's output: the tensor itself when there is one."""
     return state[0] if len(state) == 1 else state
-
-
-def unshared(state: State, others: State) -> State:
-    """Return `state` with a copy in place of each tensor that shares memory with `others` or with an earlier one.
-
-    Tensors of `state` may then be overwritten. Copies what is expanded as well.
-    """
-    taken = {tensor.untyped_storage().data_ptr() for tensor in others}
-    free = []
-    for tensor in state:
-        memory = tensor.untyped_storage().data_ptr()
-        if memory in taken or 0 in tensor.stride():
-            tensor = tensor.clone()
-        taken.add(memory)
-        free.append(tensor)
-    return tuple(free)

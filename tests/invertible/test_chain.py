@@ -232,7 +232,7 @@ def test_storing_can_be_nested_and_ends_after_an_exception() -> None:
     model = Chain(chain(1))
 
     def is_stored() -> bool:
-        return "ChainNode" not in model(*state(*X))[0].grad_fn.name()
+        return "ChainNode" not in type(model(*state(*X))[0].grad_fn).__name__
 
     with storing(model):
         with pytest.raises(KeyError), storing(model):
@@ -287,6 +287,17 @@ def test_memory_does_not_grow_with_depth(stored: bool) -> None:
     statistics = 14 * 3 * 8 * 4  # mean, inverse deviation and scale of each channel
     assert (deep - shallow <= statistics + 0.02 * shallow) is not stored
     assert (kept_deep - kept_shallow <= statistics) is not stored
+
+
+def test_no_more_than_five_states_are_alive_at_once() -> None:
+    """They are the output, its gradient, and in a layer the value, the gradient that comes and the one that goes."""
+    shape = (32, 4, 8, 8)
+    model, x = Chain(*(chain(1).float() for _ in range(4))), state(*shape, dtype=torch.float32)
+    with LiveStorages() as live:
+        y = model(*x)
+        torch.autograd.backward(y, [torch.ones_like(tensor) for tensor in y])
+    one = sum(tensor.untyped_storage().nbytes() for tensor in y)
+    assert live.peak < 5.2 * one
 
 
 def test_autocast_of_the_forward_pass_is_that_of_the_backward_pass() -> None:

@@ -63,7 +63,8 @@ def inner_chain() -> Chain:
 BRANCHES = {
     "convolution": convolution,
     "grouped, dilated": lambda: convolution(groups=2, dilation=2, padding=2, bias=False),
-    "padding by name": lambda: convolution(padding="same", padding_mode="reflect"),
+    "padding by name": lambda: convolution(padding="same"),
+    "reflecting": lambda: convolution(padding_mode="reflect"),
     "hooked": hooked,
     "bias": Bias,
     "identity": nn.Identity,
@@ -85,6 +86,15 @@ def test_gradients_with_every_kind_of_branch(f: str) -> None:
                 if isinstance(branch, nn.Sequential):
                     branch[0].bias = None
     assert same_as_stored(model, state(2, 4, 5, 5))
+
+
+def test_no_two_gradients_share_memory() -> None:
+    model, x = Chain(AdditiveCoupling(Bias(), Bias())).double(), state(2, 4, 5, 5)
+    y = model(*x)
+    dy = [torch.randn_like(tensor) for tensor in y]
+    torch.autograd.backward(y, dy)
+    tensors = [*dy, *y, *(leaf.grad for leaf in (*x, *model.parameters()))]
+    assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == len(tensors)
 
 
 def test_branches_on_several_groups() -> None:

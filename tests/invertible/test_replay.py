@@ -34,6 +34,14 @@ def test_branches_with_buffers_of_their_own() -> None:
     assert same_as_stored(Chain(AdditiveCoupling(branch(), branch())).double(), state(4, 4, 5, 5))
 
 
+def test_a_second_backward_pass_replays_the_same_run() -> None:
+    branch = nn.Sequential(spectral_norm(convolution()), nn.Dropout(0.5))
+    model, x = Chain(AdditiveCoupling(branch, branch)).double(), state(4, 4, 5, 5)
+    loss = sum(tensor.pow(3).sum() for tensor in model(*x))
+    first = torch.autograd.grad(loss, x, retain_graph=True)
+    assert all(torch.equal(a, b) for a, b in zip(first, torch.autograd.grad(loss, x), strict=True))
+
+
 def test_a_buffer_that_is_replaced_and_decides_the_output() -> None:
     class Drift(nn.Module):
         def __init__(self) -> None:

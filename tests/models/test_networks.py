@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -90,6 +92,24 @@ def test_the_layerwise_network_loses_its_gradients_with_depth_and_the_hybrid_kee
     assert error("layerwise", 9) > 0.1
     assert error("layerwise", 9) > 1000 * error("layerwise", 3)
     assert error("hybrid", 9) < 0.01
+
+
+@pytest.mark.parametrize("name", ["layerwise", "hybrid"])
+def test_autocast_runs_the_whole_network_in_bfloat16(name: str) -> None:
+    torch.manual_seed(2)
+    model, (x,) = network(name=name, depth=3), images(32, dtype=torch.float32)
+
+    def gradients(stored: bool) -> dict[str, Tensor]:
+        model.zero_grad()
+        with storing(model) if stored else nullcontext(), torch.autocast("cpu", torch.bfloat16):
+            value = loss(model(x).float())
+        value.backward()
+        return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+    stored = gradients(stored=True)
+    for key, gradient in gradients(stored=False).items():
+        # 8 bits of mantissa, amplified through the layers: the direction is right, no more.
+        assert F.cosine_similarity(gradient.flatten(), stored[key].flatten(), dim=0) > 0.8, key
 
 
 def test_stages_are_filled_as_in_the_source() -> None:
