@@ -22,7 +22,6 @@ from gradbench.measure.activations import decibel, measure_activations
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.gradients import GradientErrors, measure_gradients
 from gradbench.measure.precision import use_plain_float32
-from gradbench.measure.state import changed_buffers
 from gradbench.measure.training import train
 from gradbench.measure.verdict import verdict, worst
 from gradbench.models.build import build
@@ -38,11 +37,17 @@ REFERENCE = "stored"
 class Gate(Protocol):
     """Who may use the device: many cells at once, or one alone while it measures time."""
 
-    def shared(self) -> AbstractContextManager[None]: ...
+    def shared(self) -> AbstractContextManager[None]:
+        """Use the device beside others."""
+        ...
 
-    def exclusive(self) -> AbstractContextManager[None]: ...
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Use the device alone."""
+        ...
 
-    def give_way(self, finish: Callable[[], None]) -> None: ...
+    def give_way(self, finish: Callable[[], None]) -> None:
+        """Let whoever waits to be alone go first, after `finish` has ended what was started."""
+        ...
 
 
 @dataclass
@@ -142,7 +147,7 @@ def _measure_cost(work: _Cell, gate: Gate) -> None:
 
 
 def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
-    """Train with stored activations and measure along the way; then train with every other strategy that is asked for."""
+    """Train with stored activations and measure along the way; then train with every other wanted strategy."""
     settings = work.settings
     wanted = settings.train.strategies
     trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [REFERENCE, *wanted]
@@ -200,7 +205,7 @@ def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[
     kinds = _kinds(model)
     found = measure_gradients(model, work.reference, strategies, batches, measure.truth_batches, give_way)
     for strategy in strategies:
-        errors = found[strategy.name]
+        errors = found[strategy.name].gradients
         work.rows["gradients"] += [
             _gradient_row(strategy.name, step, layer[e.parameter], kinds[e.parameter], e)
             for e in errors
@@ -209,8 +214,8 @@ def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[
         summary = work.summary[strategy.name]
         missing = sum(e.missing for e in errors)
         summary["missing_gradients"] = max(summary.get("missing_gradients", 0), missing)
-        changed = changed_buffers(model, work.reference, strategy, batches[0])
-        summary["changed_buffers"] = max(summary.get("changed_buffers", 0), len(changed))
+        changed = len(found[strategy.name].changed_buffers)
+        summary["changed_buffers"] = max(summary.get("changed_buffers", 0), changed)
         if strategy.rebuilds and measure.activations:
             work.rows["activations"] += [
                 {"strategy": strategy.name, "step": step, "snr_db": decibel(rebuilt.snr), **asdict(rebuilt)}
@@ -278,5 +283,3 @@ def _finish(work: _Cell, name: str) -> Row:
 def _badness(row: Row) -> float:
     ratio: float = row["noise_ratio"]
     return math.inf if math.isnan(ratio) else ratio
-
-

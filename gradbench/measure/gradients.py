@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from gradbench.invertible import storing
 from gradbench.measure.noise import noise_ratio_interval
 from gradbench.strategies.base import Strategy
 
-__all__ = ["FlatGradients", "GradientErrors", "gradients_of", "measure_gradients", "preserved"]
+__all__ = ["Comparison", "FlatGradients", "GradientErrors", "gradients_of", "measure_gradients", "preserved"]
 
 Batch = tuple[Tensor, Tensor]
 
@@ -52,6 +52,20 @@ class GradientErrors:
     noise_low: float
     noise_high: float
     bias_ratio: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One strategy against stored training.
+
+    Attributes:
+        gradients: one record a parameter that requires a gradient, in the model's order.
+        changed_buffers: names of the buffers that one step leaves other than stored training does, bit for bit. Batch
+            norm statistics that a recomputation moves a second time are the commonest fault in the field.
+    """
+
+    gradients: list[GradientErrors]
+    changed_buffers: list[str]
 
 
 class FlatGradients:
@@ -114,15 +128,12 @@ def gradients_of(model: nn.Module, strategy: Strategy, batch: Batch) -> None:
 
 @dataclass
 class _Tally:
-    """Running sums of one strategy: per minibatch a row (parameters,) of each, and the mean error vector."""
+    """What is known of one strategy: the mean error vector, and per minibatch a row (parameters,) of each sum."""
 
-    rows: dict[str, list[Tensor]]
     error: Tensor
-    missing: set[int]
-
-    @classmethod
-    def empty(cls, like: Tensor) -> _Tally:
-        return cls({}, torch.zeros_like(like), set())
+    rows: dict[str, list[Tensor]] = field(default_factory=dict)
+    missing: set[int] = field(default_factory=set)
+    changed_buffers: list[str] = field(default_factory=list)
 
     def add(self, **values: Tensor) -> None:
         for name, value in values.items():
@@ -140,7 +151,7 @@ def measure_gradients(
     batches: Sequence[Batch],
     truth_batches: int,
     between: Callable[[], None] = lambda: None,
-) -> dict[str, list[GradientErrors]]:
+) -> dict[str, Comparison]:
     """Compare the gradients of each strategy with the stored ones on the same minibatches, at the model's weights.
 
     The stored gradients are computed twice: once for their mean, once beside each strategy's, so that nothing of the
@@ -155,18 +166,19 @@ def measure_gradients(
         between: called before each minibatch.
 
     Returns:
-        For each strategy's name, one record a parameter that requires a gradient, in the model's order.
+        For each strategy's name, what was found.
     """
     flat = FlatGradients(model)
     mean = _mean_gradient(model, reference, batches, flat)
     truths = _truths(model, reference, batches[:truth_batches], flat)
-    tallies = {strategy.name: _Tally.empty(mean) for strategy in strategies}
+    tallies = {strategy.name: _Tally(torch.zeros_like(mean)) for strategy in strategies}
     deviation: list[Tensor] = []
     for b, batch in enumerate(batches):
         between()
         with preserved(model):
             gradients_of(model, reference, batch)
             g, absent = flat.take(model)
+            buffers = _copied_buffers(model)
         g2 = flat.sums(g * g)
         deviation.append(flat.sums((g - mean) ** 2))
         for strategy in strategies:
@@ -174,6 +186,9 @@ def measure_gradients(
             with preserved(model):
                 gradients_of(model, strategy, batch)
                 h, missing = flat.take(model)
+                if b == 0:
+                    moved = _copied_buffers(model)
+                    tally.changed_buffers = [n for n, value in buffers.items() if not torch.equal(value, moved[n])]
             tally.missing.update(set(missing) - set(absent))
             e = h - g
             tally.error += (e - tally.error) / (b + 1)
@@ -189,7 +204,11 @@ def measure_gradients(
                 t = truths[b]
                 tally.add(t2=flat.sums(t * t), ht2=flat.sums((h - t) ** 2), gt2=flat.sums((g - t) ** 2))
     spread = torch.stack(deviation).cpu()
-    return {name: _errors(flat, tally, spread) for name, tally in tallies.items()}
+    return {name: Comparison(_errors(flat, tally, spread), tally.changed_buffers) for name, tally in tallies.items()}
+
+
+def _copied_buffers(model: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
 
 
 def _mean_gradient(model: nn.Module, reference: Strategy, batches: Sequence[Batch], flat: FlatGradients) -> Tensor:

@@ -65,8 +65,8 @@ def strategies(settings: Settings) -> tuple[str, ...]:
 
 
 def default_jobs(device: str) -> int:
-    """How many cells run at once: two on a CPU, up to eight on a GPU, as far as there are cores for them."""
-    return max(1, min(8, cores() // 2)) if device.startswith("cuda") else min(2, cores())
+    """How many cells run at once: two on a CPU, up to twelve on a GPU, as far as there are cores for them."""
+    return max(1, min(12, cores() * 3 // 4)) if device.startswith("cuda") else min(2, cores())
 
 
 def cores() -> int:

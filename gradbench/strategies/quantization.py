@@ -87,7 +87,8 @@ class _Activations:
 
     def after_norm(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> Any:
         """After a norm: quantise its outputs, and derive its inputs from the same codes."""
-        results, first = [], 0
+        results: list[tuple[Tensor, _Handle | None]] = []
+        first = 0
         for x, y in zip(inputs, _several(outputs), strict=True):
             channels = slice(first, first + x.shape[1])
             first += x.shape[1]

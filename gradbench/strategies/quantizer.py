@@ -72,7 +72,7 @@ def _group(bits: int) -> tuple[int, int]:
 
 
 def pack_bits(codes: Tensor, bits: int) -> Tensor:
-    """Pack uint8 `codes` below 2^bits, of any shape, into a uint8 vector of ceil(numel * bits / 8) bytes or few more."""
+    """Pack uint8 `codes` below 2^bits, of any shape, into a uint8 vector of numel * bits / 8 bytes, or few more."""
     if bits == 8:
         return codes.flatten()
     count, size = _group(bits)

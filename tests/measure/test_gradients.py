@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from tests.measure.planted import Planted, small_batches, small_network
 
 def measured(planted: Planted, model: nn.Module, count: int = 6, truths: int = 2) -> dict[str, GradientErrors]:
     found = measure_gradients(model, Stored(), [planted], small_batches(count), truths)
-    return {errors.parameter: errors for errors in found["planted"]}
+    return {errors.parameter: errors for errors in found["planted"].gradients}
 
 
 def plain_gradients(model: nn.Module, count: int) -> list[dict[str, Tensor]]:
@@ -128,7 +130,7 @@ def test_no_verdict_changes_with_the_scale_of_the_loss() -> None:
         generator.manual_seed(5)
         planted = Planted(lambda name, g: g + 0.02 * scale * torch.randn(g.shape, generator=generator))
         found = measure_gradients(model, Scaled(scale), [planted_after(planted, scale)], small_batches(8), 1)
-        return {errors.parameter: verdict(errors) for errors in found["planted"]}
+        return {errors.parameter: verdict(errors) for errors in found["planted"].gradients}
 
     assert noisy(1.0) == noisy(1024.0)
 
@@ -203,3 +205,21 @@ def test_gradients_of_leaves_the_gradients_of_the_mean_loss() -> None:
     expected = torch.autograd.grad(F.cross_entropy(model(x), y), list(model.parameters()))
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_a_buffer_moved_twice_is_named() -> None:
+    class MovesTwice(Stored):
+        @property
+        def name(self) -> str:
+            return "twice"
+
+        @contextmanager
+        def applied_to(self, model: nn.Module) -> Iterator[None]:
+            yield
+            with torch.no_grad():
+                model[1].running_var.mul_(1.001)
+
+    model = small_network()
+    found = measure_gradients(model, Stored(), [Stored(), MovesTwice()], small_batches(2), 0)
+    assert found["stored"].changed_buffers == []
+    assert found["twice"].changed_buffers == ["1.running_var"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -60,7 +61,7 @@ def test_one_cycle_rises_to_the_peak_and_falls_to_zero(warmup: float, peak_at: i
     assert max(rates) == pytest.approx(0.4)
     assert rates.index(max(rates)) in (peak_at, peak_at + 1)
     assert all(rate > 0 for rate in rates)
-    differences = {round(b - a, 9) for a, b in zip(rates, rates[1:], strict=False)}
+    differences = {round(b - a, 9) for a, b in itertools.pairwise(rates)}
     assert len(differences) <= 3
     if warmup < 1:
         assert one_cycle(20, settings) == 0

@@ -13,7 +13,7 @@ from gradbench.strategies.quantizer import channel_moments, decode, encode
 
 
 class Unit(nn.Module):
-    """conv - batch norm - leaky ReLU - conv, in float64: one unit of Chakrabarti and Moseley, and the next convolution."""
+    """conv - norm - leaky ReLU - conv, in float64: a unit of Chakrabarti and Moseley and the next convolution."""
 
     def __init__(self) -> None:
         super().__init__()
