@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradbench.invertible import layers, watch_rebuilt
+from gradbench.invertible import LayerInfo, layers, watch_rebuilt
 from gradbench.measure.gradients import Batch, gradients_of, preserved
 from gradbench.strategies.base import Strategy
 
@@ -99,23 +100,23 @@ def _flips(rebuilt: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
     return flipped.double() / sum(x.numel() for x in true)  # type: ignore[union-attr]
 
 
-def _snr(signal: float, error: float) -> float:
-    if error == 0:
-        return math.inf
-    return signal / error
+def _quotient(above: float, below: float) -> float:
+    """Return above / below as IEEE arithmetic has it: x / 0 is infinite, 0 / 0 is NaN."""
+    with np.errstate(all="ignore"):
+        return float(np.float64(above) / np.float64(below))
 
 
-def _record(position: int, values: list[float], info: object) -> RebuiltActivation:
+def _record(position: int, values: list[float], info: LayerInfo) -> RebuiltActivation:
     signal_x, error_x, signal_y, error_y, flipped = values
-    snr, snr_of_output = _snr(signal_x, error_x), _snr(signal_y, error_y)
+    snr, snr_of_output = _quotient(signal_x, error_x), _quotient(signal_y, error_y)
     return RebuiltActivation(
-        layer=info.name,  # type: ignore[attr-defined]
+        layer=info.name,
         position=position,
-        kind=info.kind,  # type: ignore[attr-defined]
-        block=info.block,  # type: ignore[attr-defined]
+        kind=info.kind,
+        block=info.block,
         snr=snr,
-        alpha=snr / snr_of_output,
-        flipped_gates=flipped if info.kind == "activation" else math.nan,  # type: ignore[attr-defined]
+        alpha=_quotient(snr, snr_of_output),
+        flipped_gates=flipped if info.kind == "activation" else math.nan,
     )
 
 

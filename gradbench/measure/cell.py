@@ -111,7 +111,8 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
 def _prepare(cell: Cell, device: torch.device) -> _Cell:
     settings = cell.settings
     dataset = DATASETS[settings.data.name].load()(settings.data, device, cell.seed)
-    names = dict.fromkeys((REFERENCE, *settings.measure.strategies))
+    trained = settings.train.strategies if isinstance(settings.train.strategies, tuple) else ()
+    names = dict.fromkeys((REFERENCE, *settings.measure.strategies, *trained))
     work = _Cell(
         settings=settings,
         seed=cell.seed,
@@ -131,10 +132,11 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
 
 
 def _measure_cost(work: _Cell, gate: Gate) -> None:
-    batch = work.batches.batch(0)
+    with gate.shared():
+        model, batch = work.model(), work.batches.batch(0)
     pixels = batch[0].shape[0] * batch[0].shape[2] * batch[0].shape[3]
     repeats = work.settings.measure.cost_repeats
-    costs = measure_cost(work.model(), list(work.strategies.values()), batch, repeats, gate.exclusive)
+    costs = measure_cost(model, list(work.strategies.values()), batch, repeats, gate.shared, gate.exclusive)
     for name, cost in costs.items():
         work.summary[name].update(
             step_seconds=cost.step_seconds,
@@ -152,6 +154,7 @@ def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> No
     wanted = settings.train.strategies
     trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [REFERENCE, *wanted]
     model = work.model()
+    measured: set[int] = set()
 
     def give_way(step: int) -> None:
         gate.give_way(work.finish)
@@ -161,10 +164,16 @@ def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> No
         if step in settings.measure.at:
             say(f"gradients at step {step}")
             _measure_step(work, model, step, lambda: give_way(step))
+            measured.add(step)
 
     with gate.shared():
         say("training with stored activations")
         _train(work, work.reference, model, REFERENCE in trained, measure)
+    if late := [step for step in settings.measure.at if step not in measured]:
+        reason = f"stored training diverged before step {late[0]}, so that nothing could be measured there"
+        for summary in work.summary.values():
+            if summary["status"] == "ok":
+                summary.update(status="diverged", reason=reason)
     for name in trained:
         if name != REFERENCE and name in work.strategies:
             with gate.shared():
@@ -200,7 +209,8 @@ def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[
     model.train()
     measure = work.settings.measure
     batches = work.batches.fresh(measure.sgd_batches)
-    strategies = list(work.strategies.values())
+    wanted = dict.fromkeys((REFERENCE, *measure.strategies))
+    strategies = [work.strategies[name] for name in wanted if name in work.strategies]
     layer = _layer_positions(model)
     kinds = _kinds(model)
     found = measure_gradients(model, work.reference, strategies, batches, measure.truth_batches, give_way)
@@ -276,7 +286,7 @@ def _finish(work: _Cell, name: str) -> Row:
         summary["verdict"] = "broken"
     snrs = [r["snr_db"] for r in work.rows["activations"] if r["strategy"] == name and r["block"] >= 0]
     if snrs:
-        summary["min_snr_db"] = min(snrs)
+        summary["min_snr_db"] = float(np.min(snrs))  # NaN when one of them is
     return summary
 
 

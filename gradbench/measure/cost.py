@@ -32,6 +32,7 @@ def measure_cost(
     strategies: Sequence[Strategy],
     batch: Batch,
     repeats: int,
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext,
     alone: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Mapping[str, Cost]:
     """Measure every strategy's step on the same batch: memory once, then time in turn (A B A B).
@@ -41,17 +42,19 @@ def measure_cost(
         strategies: names must differ.
         batch: images and labels on the model's device.
         repeats: timed steps of each strategy; the median counts.
-        alone: gives the context in which nothing else uses the device; entered for the timed part only, after a step of
-            each strategy has warmed the device up.
+        beside: gives the context in which others may use the device, for warming up and for memory.
+        alone: gives the context in which nothing else uses it, for the timed part.
     """
     x, y = batch
     memory: dict[str, StepMemory] = {}
     seconds: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
     with preserved(model):
-        for strategy in strategies:
-            with strategy.applied_to(model):
-                F.cross_entropy(model(x), y).backward()
-                memory[strategy.name] = step_memory(model, lambda: F.cross_entropy(model(x), y))
+        with beside():
+            for strategy in strategies:
+                with strategy.applied_to(model):
+                    F.cross_entropy(model(x), y).backward()
+                    memory[strategy.name] = step_memory(model, batch, lambda: F.cross_entropy(model(x), y))
+            _now(x.device)  # what was sent to the device ends before others may have it alone
         with alone():
             for _ in range(repeats):
                 for strategy in strategies:

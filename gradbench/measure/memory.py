@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,17 +72,18 @@ class LiveStorages(TorchDispatchMode):
         self.now -= size
 
 
-def step_memory(model: nn.Module, forward: Callable[[], Tensor]) -> StepMemory:
+def step_memory(model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor]) -> StepMemory:
     """Measure one step: `forward` returns the loss, whose backward pass is then run.
 
     Args:
         model: its gradients are dropped before and after.
-        forward: closes over the batch, which must already be on the model's device.
+        batch: what `forward` reads, on the model's device; it was there before and is not counted.
+        forward: runs the model and the loss.
     """
     model.zero_grad(set_to_none=True)
     device = next(model.parameters()).device
     measure = _cuda_step if device.type == "cuda" else _tracked_step
-    memory = measure(model, forward, device)
+    memory = measure(model, batch, forward, device)
     model.zero_grad(set_to_none=True)
     return memory
 
@@ -91,7 +92,9 @@ def _gradient_bytes(model: nn.Module) -> int:
     return sum(p.grad.untyped_storage().nbytes() for p in model.parameters() if p.grad is not None)
 
 
-def _cuda_step(model: nn.Module, forward: Callable[[], Tensor], device: torch.device) -> StepMemory:
+def _cuda_step(
+    model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor], device: torch.device
+) -> StepMemory:
     before = _requested(device, "current")
     torch.cuda.reset_peak_memory_stats(device)
     loss = forward()
@@ -108,9 +111,11 @@ def _requested(device: torch.device, which: str) -> int:
     return int(torch.cuda.memory_stats(device)[f"requested_bytes.all.{which}"])
 
 
-def _tracked_step(model: nn.Module, forward: Callable[[], Tensor], device: torch.device) -> StepMemory:
+def _tracked_step(
+    model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor], device: torch.device
+) -> StepMemory:
     with LiveStorages() as live:
-        live.ignore(*model.parameters(), *model.buffers())
+        live.ignore(*model.parameters(), *model.buffers(), *batch)
         loss = forward()
         saved = live.now
         loss.backward()

@@ -42,7 +42,7 @@ class Evaluation:
 
 def one_cycle(step: int, settings: Train) -> float:
     """Return the learning rate of a step: linear from 0 to the peak over the warm-up, then linear to 0."""
-    rising = settings.warmup * settings.steps
+    rising = round(settings.warmup * settings.steps)
     if step < rising:
         return settings.learning_rate * (step + 1) / rising
     return settings.learning_rate * (settings.steps - step) / max(settings.steps - rising, 1)

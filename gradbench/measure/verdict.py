@@ -19,9 +19,9 @@ def verdict(errors: GradientErrors) -> str:
     """Return one of `results.VERDICTS` for one parameter tensor. The loss times any constant changes no verdict.
 
     `broken`: missing or not finite. `undefined`: the stored gradient itself is zero. `exact`: equal bit for bit.
-    `rounding`: excess at most 2. Else by the 95 % interval of the noise ratio: `below-noise` when it ends below 0.1,
-    `comparable` when it lies within 0.1 to 1, `harmful` when it begins above 1, `unresolved` when it straddles a
-    limit or the noise estimate is not positive.
+    Else by the 95 % interval of the noise ratio: `below-noise` when it ends below 0.1, and `rounding` when moreover the
+    excess is at most 2; `comparable` when it lies within 0.1 to 1, `harmful` when it begins above 1, `unresolved` when
+    it straddles a limit or the noise estimate is not positive.
     """
     if errors.missing or not errors.finite:
         return "broken"
@@ -29,12 +29,10 @@ def verdict(errors: GradientErrors) -> str:
         return "undefined" if errors.grad_norm == 0 else "exact"
     if errors.grad_norm == 0:
         return "undefined"
-    if errors.excess <= EXCESS_OF_ROUNDING:
-        return "rounding"
     if not errors.sgd_variance > 0:
         return "unresolved"
     if errors.noise_high < NOISE_FLOOR:
-        return "below-noise"
+        return "rounding" if errors.excess <= EXCESS_OF_ROUNDING else "below-noise"
     if errors.noise_low > 1:
         return "harmful"
     if errors.noise_low >= NOISE_FLOOR and errors.noise_high <= 1:

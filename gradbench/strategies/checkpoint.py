@@ -13,13 +13,14 @@ from torch.utils.checkpoint import checkpoint
 from gradbench.invertible import Chain, storing
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Checkpoint", "blocks", "frozen_buffers"]
+__all__ = ["Checkpoint", "blocks"]
 
 
 class Checkpoint(Strategy):
     """Gradient checkpointing of every block of the model's outermost chains and sequences.
 
-    The recomputation moves no buffer: plain checkpointing would move the running statistics of batch norm twice.
+    The recomputation starts from the buffers that the block had before it ran first, and moves none: plain checkpointing
+    would move the running statistics of batch norm twice.
 
     Source: Chen et al., Training deep nets with sublinear memory cost.
     """
@@ -51,24 +52,27 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     return [block for child in model.children() for block in blocks(child)]
 
 
+def _checkpointed(block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
+    before = [
+        (part, name, buffer.clone())
+        for part in block.modules()
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
+    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _buffers(before)))
+
+
 @contextmanager
-def frozen_buffers(module: nn.Module) -> Iterator[None]:
-    """Put every buffer of `module` back as it was when the context was entered, bit for bit."""
-    before = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+def _buffers(values: list[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
+    """Let modules have these buffers, which they may change; put their own back afterwards, untouched."""
+    own = [(part, name, part._buffers[name]) for part, name, _ in values]
+    for part, name, value in values:
+        part._buffers[name] = value
     try:
         yield
     finally:
-        for buffer, value in before:
-            buffer.detach().copy_(value)
-
-
-def _checkpointed(block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
-    return checkpoint(
-        forward,
-        *inputs,
-        use_reentrant=False,
-        context_fn=lambda: (nullcontext(), frozen_buffers(block)),
-    )
+        for part, name, buffer in own:
+            part._buffers[name] = buffer
 
 
 def _put_back(block: nn.Module, forward: Any) -> None:

@@ -100,3 +100,17 @@ def test_decibel_keeps_infinities() -> None:
     assert decibel(math.inf) == math.inf
     assert decibel(0) == -math.inf
     assert math.isnan(decibel(math.nan))
+
+
+@pytest.mark.parametrize("error", [math.inf, math.nan])
+def test_errors_without_a_number_are_results(error: float) -> None:
+    class Overflows(Faulty):
+        def inverse(self, y: Tensor) -> Tensor:
+            return y * error
+
+    net = Net(Faulty(0.0), Overflows(0.0), Faulty(0.0)).double()
+    found = measure_activations(net, Stored(), Reconstruct(), batch())
+    assert found[2].snr == math.inf
+    assert not found[1].snr > 0
+    assert not found[0].snr > 0
+    assert math.isnan(found[0].alpha)

@@ -109,6 +109,19 @@ def test_planted_faults_are_named_and_leave_the_other_layers_exact(layer: str) -
         assert found[layer].missing == (what == "missing")
 
 
+def test_what_is_right_on_some_minibatches_only_is_not_rounding() -> None:
+    calls = {"number": 0}
+
+    def every_other(name: str, g: Tensor) -> Tensor:
+        calls["number"] += name == "0.weight"
+        return g * (1 if calls["number"] % 2 else -3)
+
+    for truths in (1, 2, 4):
+        calls["number"] = 0
+        found = measured(Planted(every_other), small_network(), count=8, truths=truths)
+        assert {verdict(errors) for errors in found.values()} <= {"harmful", "unresolved", "comparable"}
+
+
 def test_nothing_of_the_model_moves() -> None:
     model = small_network()
     model[0].weight.grad = torch.ones_like(model[0].weight)
@@ -177,7 +190,8 @@ def errors(**changes: float | bool) -> GradientErrors:
         ({"identical": True}, "exact"),
         ({"identical": True, "grad_norm": 0.0}, "undefined"),
         ({"grad_norm": 0.0}, "undefined"),
-        ({"excess": 2.0}, "rounding"),
+        ({"excess": 2.0, "noise_low": 0.01, "noise_high": 0.0999}, "rounding"),
+        ({"excess": 2.0, "noise_low": 0.2, "noise_high": 0.3}, "comparable"),
         ({"noise_low": 0.01, "noise_high": 0.0999}, "below-noise"),
         ({"noise_low": 0.01, "noise_high": 0.1}, "unresolved"),
         ({"noise_low": 0.1, "noise_high": 1.0}, "comparable"),

@@ -52,10 +52,18 @@ def test_live_storages_are_counted_once_and_forgotten_when_freed() -> None:
 
 def test_a_step_by_hand() -> None:
     net, x = Net(), torch.randn(1000)
-    memory = step_memory(net, lambda: net(x).sum())
+    memory = step_memory(net, [x], lambda: net(x).sum())
     # Alive after the forward pass: three copies and the loss; autograd keeps x and the weight, which are not new.
     assert memory.saved == 3 * SIZE + 4
     # In the backward pass at most: the expanded gradient is a view of 4 bytes; then its double, and the product.
     assert 5 * SIZE <= memory.peak <= 6 * SIZE
     assert memory.left == 0
     assert net.weight.grad is None
+
+
+def test_the_batch_is_not_counted_when_the_model_only_views_it() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(10, 3))
+    x = torch.randn(100, 2, 5)
+    memory = step_memory(net, [x], lambda: net(x).sum())
+    assert memory.saved == 4  # the loss
+    assert memory.left == 0

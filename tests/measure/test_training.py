@@ -67,6 +67,15 @@ def test_one_cycle_rises_to_the_peak_and_falls_to_zero(warmup: float, peak_at: i
         assert one_cycle(20, settings) == 0
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 7, 10, 24])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.2, 0.25, 0.5, 0.9, 1.0])
+def test_one_cycle_never_exceeds_its_peak(steps: int, warmup: float) -> None:
+    settings = Train(steps=steps, learning_rate=0.1, warmup=warmup)
+    rates = [one_cycle(step, settings) for step in range(steps)]
+    assert min(rates) > 0
+    assert max(rates) == pytest.approx(0.1)
+
+
 def test_evaluate_is_mean_loss_and_share_of_hits() -> None:
     class Says(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
