@@ -1,8 +1,8 @@
 """Decide a case's claims from a run's tables: held, not held or not measured, each with its number.
 
 A claim's number is one value for each seed, combined (minus, divided by) with another of the same seed; the median
-over seeds is held against the test. A seed that has no number (its cell failed) is never filled in: the claim is
-decided only if no value of the absent seeds could turn it.
+over seeds is held against the test. A seed has no number if one of its cells that should have one has none (it failed)
+or has nan. Such a seed is never filled in: the claim is decided only if no value of the absent seeds could turn it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,24 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "==": operator.eq,
 }
+#: Any nan gives nan.
 _REDUCE: dict[str, Callable[[pd.Series], float]] = {
-    "min": lambda values: float(values.min()),
-    "max": lambda values: float(values.max()),
-    "mean": lambda values: float(values.mean()),
+    "min": lambda values: float(values.min(skipna=False)),
+    "max": lambda values: float(values.max(skipna=False)),
+    "mean": lambda values: float(values.mean(skipna=False)),
     "median": median,
+}
+_FAILED = ("oom", "timeout", "error", "missing")
+#: The table whose rows a column of `cells` summarises: with rows there, the column was asked for.
+_SUMMARISES = {
+    **dict.fromkeys(("accuracy", "loss"), "training"),
+    **dict.fromkeys(("verdict", "rel_error", "noise_ratio", "worst_noise_ratio"), "gradients"),
+    "min_snr_db": "activations",
+}
+#: The rows that have no number by design.
+_NONE_BY_DESIGN: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+    "flipped_gates": lambda rows: rows["kind"] != "activation",
+    "train_loss": lambda rows: rows["step"] == 0,
 }
 
 
@@ -66,18 +79,19 @@ def _decide(tables: Mapping[str, pd.DataFrame], claim: Claim, axes: tuple[str, .
         "reason": "",
     }
     try:
-        values = _per_seed(tables, claim.value)
-        expected = _seeds(tables, claim.value, axes)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if claim.minus is not None:
-                values = values.sub(_per_seed(tables, claim.minus))
-            if claim.divided_by is not None:
-                values = values.div(_per_seed(tables, claim.divided_by))
+        values, why = _per_seed(tables, claim.value, axes)
+        for other, combine in ((claim.minus, pd.Series.sub), (claim.divided_by, pd.Series.div)):
+            if other is not None:
+                theirs, more = _per_seed(tables, other, axes)
+                why += more
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    values = combine(values, theirs)
     except NothingMatchesError as error:
         return {**row, "reason": str(error)}
     numbers = values.dropna()
-    absent = len(expected.union(values.index)) - len(numbers)
-    reason = f"{absent} of {absent + len(numbers)} seeds have no number" if absent else ""
+    absent = len(values) - len(numbers)
+    details = f" ({', '.join(dict.fromkeys(why))})" if why else ""
+    reason = f"{absent} of {len(values)} seeds have no number{details}" if absent else ""
     if numbers.empty:
         return {**row, "reason": reason}
     value = median(numbers)
@@ -96,64 +110,109 @@ def _holds(test: str, value: float) -> bool:
     return bool(_COMPARE[parts[1]](value, float(parts[2])))
 
 
-def _per_seed(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.Series:
-    """The quantity for each seed (index: seed), nan where it is undefined.
+def _per_seed(
+    tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[str, ...]
+) -> tuple[pd.Series, list[str]]:
+    """The quantity for each seed that should have it (index: seed), nan where it has none, and why it has none.
 
     Raises:
         NothingMatchesError: nothing to read it from.
     """
-    frame = tables.get(quantity.table)
-    if frame is None:
-        raise NothingMatchesError(f"the run has no table {quantity.table}")
-    if quantity.column not in frame:
-        raise NothingMatchesError(f"{quantity.table} has no column {quantity.column!r}")
-    frame = select(frame, quantity.where, quantity.table)
-    cells = _per_cell(frame, quantity)
+    rows = _rows(tables, quantity)
+    groups = rows.groupby("cell", sort=False)
+    cells = groups.first()
+    cells["value"] = groups["value"].agg(_REDUCE["mean" if quantity.within == "share" else quantity.within])
     if quantity.slope_over is None:
-        return cells.groupby("seed")["value"].agg(_REDUCE[quantity.across])
+        values = cells.groupby("seed")["value"].agg(_REDUCE[quantity.across])
+    else:
+        values = _slopes(cells, quantity.slope_over)
+    expected = _expected(tables, quantity, axes)
+    lost = _lost(tables, quantity, expected, rows)
+    values = values.reindex(values.index.union(pd.Index(expected["seed"].unique())))
+    values[values.index.isin(lost["seed"])] = np.nan
+    why = []
+    if count := lost["cell"].nunique():
+        why.append(f"cells without one: {count}")
+    if count := int(cells["value"].isna().sum()):
+        why.append(f"cells where it is nan: {count}")
+    if quantity.slope_over is not None and np.isinf(cells["value"]).any():
+        why.append("a slope has no number where one of its points is infinite")
+    return values, why
+
+
+def _slopes(cells: pd.DataFrame, over: str) -> pd.Series:
     if not pd.api.types.is_numeric_dtype(cells["over"]):
-        raise NothingMatchesError(f"{quantity.slope_over} is not a number, so there is no slope over it")
+        raise NothingMatchesError(f"{over} is not a number, so there is no slope over it")
     if cells["over"].nunique() < 2:
-        raise NothingMatchesError(f"a slope over {quantity.slope_over} needs two values of it or more")
+        raise NothingMatchesError(f"a slope over {over} needs two values of it or more")
     slopes = {seed: slope(group["over"], group["value"]) for seed, group in cells.groupby("seed")}
     return pd.Series(slopes, dtype=np.float64)
 
 
-def _per_cell(frame: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
-    """One row a cell: its seed, the reduced value and, for a slope, its place on the axis."""
-    values, where = frame[quantity.column], f"{quantity.table}.{quantity.column}"
+def _rows(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataFrame:
+    """The rows that were measured: cell, strategy, seed, the value and, for a slope, the place on the axis.
+
+    nan is a result, except in `cells`, where it is also an empty field, and in rows that have no number by design.
+    """
+    table, where = quantity.table, f"{quantity.table}.{quantity.column}"
+    frame = tables.get(table)
+    if frame is None:
+        raise NothingMatchesError(f"the run has no table {table}")
+    if quantity.column not in frame:
+        raise NothingMatchesError(f"{table} has no column {quantity.column!r}")
+    frame = select(frame, quantity.where, table)
+    values = frame[quantity.column]
     present = values.notna() & (values.astype(str) != "")
+    if table == "cells":
+        present &= frame["status"] != "missing"
     if not present.any():
         raise NothingMatchesError(f"{where} is empty in every row that matches")
-    values = values[present]
+    if table != "cells" and pd.api.types.is_numeric_dtype(values):
+        by_design = _NONE_BY_DESIGN.get(quantity.column)
+        present = ~by_design(frame) if by_design else pd.Series(True, frame.index)
+    rows, values = frame[present], values[present]
     if quantity.within == "share":
         if quantity.equals is None:
             raise NothingMatchesError(f"the share of {where} needs `equals`")
-        values, reduce = matching(values, quantity.equals).astype(np.float64), _REDUCE["mean"]
+        values = matching(values, quantity.equals).astype(np.float64)
     else:
-        values, reduce = pd.to_numeric(values, errors="coerce").astype(np.float64), _REDUCE[quantity.within]
+        values = pd.to_numeric(values, errors="coerce").astype(np.float64)
         if values.isna().all():
             raise NothingMatchesError(f"{where} holds words, of which only the share can be taken")
-    rows = frame.loc[present]
-    columns = {"cell": rows["cell"], "seed": rows["seed"], "value": values}
+    columns = {"cell": rows["cell"], "strategy": rows["strategy"], "seed": rows["seed"], "value": values}
     if quantity.slope_over is not None:
         if quantity.slope_over not in rows:
-            raise NothingMatchesError(f"{quantity.table} has no column {quantity.slope_over!r} for the slope")
+            raise NothingMatchesError(f"{table} has no column {quantity.slope_over!r} for the slope")
         columns["over"] = rows[quantity.slope_over]
-    groups = pd.DataFrame(columns).groupby("cell", sort=False)
-    cells = groups.first()
-    cells["value"] = groups["value"].agg(reduce)
-    return cells
+    return pd.DataFrame(columns)
 
 
-def _seeds(tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[str, ...]) -> pd.Index:
-    """The seeds that the quantity should have: those of every cell, failed ones too, that its `where` names."""
-    frame = tables.get("cells")
-    if frame is None:
-        return pd.Index([])
+def _expected(tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[str, ...]) -> pd.DataFrame:
+    """The rows of `cells`, failed ones too, that the quantity's `where` names."""
     known = {key: wanted for key, wanted in quantity.where.items() if key in ("seed", "strategy", *axes)}
     try:
-        seeds: pd.Index = pd.Index(select(frame, known, "cells")["seed"].unique())
+        return select(tables["cells"], known, "cells")
     except NothingMatchesError:
-        return pd.Index([])
-    return seeds
+        return tables["cells"].iloc[:0]
+
+
+def _lost(
+    tables: Mapping[str, pd.DataFrame], quantity: Quantity, expected: pd.DataFrame, rows: pd.DataFrame
+) -> pd.DataFrame:
+    """Those of `expected` that should have a number and have none.
+
+    One that ran to its end without a number was not asked for it, nor was a strategy that did so and has none in any
+    cell. The time and the memory of a diverged one are taken before training.
+    """
+    without = expected[~_pairs(expected).isin(_pairs(rows))]
+    summarised = _SUMMARISES.get(quantity.column) if quantity.table == "cells" else quantity.table
+    lost = without["status"].isin(_FAILED if summarised is None else (*_FAILED, "diverged"))
+    never = set(expected["strategy"][expected["status"] == "ok"]) - set(rows["strategy"])
+    lost &= ~without["strategy"].isin(never)
+    if quantity.table == "cells" and summarised is not None and summarised in tables:
+        lost |= pd.Series(_pairs(without).isin(_pairs(tables[summarised])), without.index)
+    return without[lost]
+
+
+def _pairs(frame: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(frame[["cell", "strategy"]])

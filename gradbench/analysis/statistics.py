@@ -40,15 +40,13 @@ def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
 
 
 def slope(x: ArrayLike, y: ArrayLike) -> float:
-    """Least-squares slope of y against x over the finite points; nan with fewer than two different x.
+    """Least-squares slope of y against x; nan where a point is not finite, and with fewer than two different x.
 
     >>> slope([1, 2, 3], [5.0, 3.0, 1.0])
     -2.0
     """
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    finite = np.isfinite(a) & np.isfinite(b)
-    a, b = a[finite], b[finite]
-    if np.unique(a).size < 2:
+    if np.unique(a).size < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return float("nan")
     a = a - a.mean()
     return float(a @ (b - b.mean()) / (a @ a))

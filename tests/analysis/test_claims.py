@@ -136,6 +136,112 @@ def test_absent_seeds_are_never_filled_in(tables: dict[str, pd.DataFrame]) -> No
     assert decide(tables, value, ">= 0.95")["status"] == NOT_HELD
 
 
+def lose(tables: dict[str, pd.DataFrame], status: str, **where: Any) -> None:
+    """Let the cells and strategies at `where` end with `status` and without any number."""
+    for name, frame in tables.items():
+        hit = pd.Series(True, frame.index)
+        for key, value in where.items():
+            hit &= frame[key] == value
+        if name == "cells":
+            frame.loc[hit, "status"] = status
+            frame.loc[hit, "accuracy"] = math.nan
+        else:
+            tables[name] = frame[~hit]
+
+
+@pytest.mark.parametrize("status", ["oom", "timeout", "error", "missing", "diverged"])
+@pytest.mark.parametrize("table", ["gradients", "cells"])
+def test_a_lost_cell_takes_its_seed_along(tables: dict[str, pd.DataFrame], table: str, status: str) -> None:
+    column = {"gradients": "rel_error", "cells": "accuracy"}[table]
+    value = {"table": table, "column": column, "where": {"strategy": "approximate:4"}, "across": "min"}
+    for seed in (0, 1):
+        lose(tables, status, depth=8, model="a", slope=0.2, seed=seed)
+    row = decide(tables, value, "> -1e9")
+    assert (row["status"], row["seeds"]) == (HELD, 3)
+    assert row["reason"] == "2 of 5 seeds have no number (cells without one: 2)"
+    lose(tables, status, depth=8, model="b", slope=0.4, seed=2)
+    row = decide(tables, value, "> -1e9")
+    assert (row["status"], row["seeds"]) == (NOT_MEASURED, 2)
+    assert row["reason"].startswith("3 of 5 seeds have no number (cells without one: 3), and they could turn")
+
+
+@pytest.mark.parametrize("key", ["minus", "divided_by"])
+def test_the_seeds_of_both_quantities_count(tables: dict[str, pd.DataFrame], key: str) -> None:
+    one = {"table": "cells", "column": "accuracy", "where": {"model": "a", "depth": 2, "slope": 0.2, "seed": [0, 1]}}
+    two = one | {"where": {"model": "b", "depth": 2, "slope": 0.2}}
+    for seed in (2, 3, 4):
+        lose(tables, "oom", model="b", seed=seed)
+    row = decide(tables, one, "> -1e9", **{key: two})
+    assert (row["status"], row["seeds"]) == (NOT_MEASURED, 2)
+    assert row["reason"].startswith("3 of 5 seeds have no number")
+
+
+def test_diverged_training_leaves_the_gradients_that_were_measured(tables: dict[str, pd.DataFrame]) -> None:
+    tables["cells"].loc[tables["cells"]["depth"] == 8, "status"] = "diverged"
+    row = decide(tables, {"table": "gradients", "column": "rel_error"}, "> -1e9")
+    assert (row["status"], row["seeds"], row["reason"]) == (HELD, 5, "")
+
+
+def test_what_was_not_asked_for_is_not_lost(tables: dict[str, pd.DataFrame]) -> None:
+    tables["cells"].loc[tables["cells"]["depth"] == 4, "accuracy"] = math.nan
+    lose(tables, "excluded", model="b", strategy="approximate:4")
+    row = decide(tables, {"table": "cells", "column": "accuracy"}, ">= 0")
+    assert (row["status"], row["seeds"], row["reason"]) == (HELD, 5, "")
+    # Stored training has no rows of gradients here, so a failed one lacks none.
+    lose(tables, "oom", model="a", strategy="stored")
+    row = decide(tables, {"table": "gradients", "column": "rel_error"}, "> -1e9")
+    assert (row["status"], row["seeds"], row["reason"]) == (HELD, 5, "")
+
+
+def test_one_failed_strategy_does_not_hide_behind_another(tables: dict[str, pd.DataFrame]) -> None:
+    lose(tables, "oom", model="a", depth=2, strategy="stored")
+    row = decide(tables, {"table": "cells", "column": "accuracy", "within": "max"}, ">= 0")
+    assert (row["status"], row["seeds"]) == (NOT_MEASURED, 0)
+    assert row["reason"] == "5 of 5 seeds have no number (cells without one: 10)"
+
+
+@pytest.mark.parametrize("within", ["min", "max", "mean", "median"])
+def test_nan_does_not_hide_among_numbers(tables: dict[str, pd.DataFrame], within: str) -> None:
+    value = {"table": "gradients", "column": "rel_error", "within": within, "across": "max"}
+    assert decide(tables, value, "> -1e9")["seeds"] == 5
+    tables["gradients"].loc[0, "rel_error"] = math.nan
+    row = decide(tables, value, "> -1e9")
+    assert (row["status"], row["seeds"]) == (HELD, 4)
+    assert row["reason"] == "1 of 5 seeds have no number (cells where it is nan: 1)"
+
+
+def test_nan_in_a_summary_is_told_from_an_empty_field_by_its_rows(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    cells["min_snr_db"] = cells["accuracy"].where(cells["strategy"] != "stored")
+    tables["activations"] = cells.loc[cells["strategy"] != "stored"].drop(columns="status")
+    value = {"table": "cells", "column": "min_snr_db"}
+    assert decide(tables, value, ">= 0")["seeds"] == 5
+    cells.loc[cells.index[cells["strategy"] != "stored"][0], "min_snr_db"] = math.nan
+    assert decide(tables, value, ">= 0")["reason"] == "1 of 5 seeds have no number (cells without one: 1)"
+
+
+def test_gates_are_counted_where_there_are_gates(tables: dict[str, pd.DataFrame]) -> None:
+    layers = tables["gradients"].assign(kind="activation", flipped_gates=0.5)
+    layers.loc[::2, ["kind", "flipped_gates"]] = ["norm", math.nan]
+    row = decide(tables | {"activations": layers}, {"table": "activations", "column": "flipped_gates"}, "> 0.4")
+    assert (row["status"], row["seeds"], row["value"]) == (HELD, 5, 0.5)
+
+
+def test_an_infinite_point_is_no_flat_slope(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    cells["accuracy"] = cells["depth"].map({2: 80.0, 4: 79.9, 8: -math.inf})
+    row = decide(tables, {"table": "cells", "column": "accuracy", "slope_over": "depth"}, "> -0.1")
+    assert (row["status"], row["seeds"]) == (NOT_MEASURED, 0)
+    assert row["reason"] == ("5 of 5 seeds have no number (a slope has no number where one of its points is infinite)")
+
+
+def test_a_cell_that_was_not_run_has_no_status_to_share(tables: dict[str, pd.DataFrame]) -> None:
+    value = {"table": "cells", "column": "status", "within": "share", "equals": "ok", "where": {"depth": 8}}
+    assert decide(tables, value, ">= 1")["status"] == HELD
+    lose(tables, "missing", depth=8, model="a", slope=0.2)
+    assert decide(tables, value | {"across": "min"}, ">= 1")["status"] == NOT_MEASURED
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

@@ -67,6 +67,19 @@ def test_the_lowest_snr_keeps_the_stem_apart(axes: Axes) -> None:
             assert lowest[(part, *point)] == pytest.approx(expected)
 
 
+def test_an_snr_that_is_nan_does_not_hide_behind_another(axes: Axes) -> None:
+    layers = pd.concat(
+        [table(step=0, block=block).rename(columns={"y": "snr_db"}) for block in (0, 1)], ignore_index=True
+    )
+    first = layers.index[(layers["model"] == "a") & (layers["depth"] == 2) & (layers["slope"] == 0.1)]
+    layers.loc[first[0], "snr_db"] = math.nan
+    lowest = curves.lowest_snr(layers, axes).set_index(["g", "x", "o0"])
+    others = layers.loc[first]
+    others = others[others["seed"] != layers.loc[first[0], "seed"]]
+    row = lowest.loc[("a", 2, 0.1)]
+    assert (row["n"], row["lo"]) == (3, others["snr_db"].min())
+
+
 def test_the_layer_map_counts_weight_tensors_from_the_image(axes: Axes) -> None:
     tensors = [("b.weight", 7, "weight"), ("a.weight", 3, "weight"), ("a.bias", 3, "bias")]
     frame = pd.concat(

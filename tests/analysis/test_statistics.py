@@ -21,8 +21,14 @@ def test_slope_is_the_one_of_a_polynomial_fit(rng: np.random.Generator) -> None:
     assert slope(x, y) == pytest.approx(np.polyfit(x, y, 1)[0])
 
 
-def test_points_that_are_not_finite_have_no_place_on_a_line() -> None:
-    assert slope([1, 2, 3, 4], [1.0, 2.0, math.inf, math.nan]) == 1.0
+@pytest.mark.parametrize("point", [math.inf, -math.inf, math.nan])
+def test_a_point_that_is_not_finite_leaves_no_slope(point: float) -> None:
+    assert slope([10, 20], [80.0, 79.9]) == pytest.approx(-0.01)
+    assert math.isnan(slope([10, 20, 28], [80.0, 79.9, point]))
+    assert math.isnan(slope([10, 20, point], [80.0, 79.9, 79.8]))
+
+
+def test_one_place_on_the_axis_leaves_no_slope() -> None:
     assert math.isnan(slope([1, 1], [0.0, 5.0]))
 
 
