@@ -85,7 +85,7 @@ CELLS = Table(
         Column("min_snr_db", "float", "smallest SNR of a rebuilt activation, stem apart, over steps", "dB", _HIGHER),
         Column("accuracy", "float", "share of test images classified right after training", "", _HIGHER),
         Column("loss", "float", "mean test loss after training", "nat", _LOWER),
-        Column("missing_gradients", "int", "weight tensors without the gradient that stored training has", "", _LOWER),
+        Column("missing_gradients", "int", "parameters without the gradient that stored training has", "", _LOWER),
         Column("changed_buffers", "int", "buffers that differ bitwise from stored training after one step", "", _LOWER),
         Column("step_seconds", "float", "median time of one forward and backward pass", "s", _LOWER, firm=False),
         Column("time_ratio", "float", "step_seconds over that of stored in the same cell", "", _LOWER, firm=False),

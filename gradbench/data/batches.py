@@ -40,6 +40,11 @@ class Batches:
         self._settings = settings
         self._seed = seed
         self._shuffled: tuple[int, Tensor] = (-1, torch.empty(0))
+        # (x / 255 - mean) / std as one subtraction and one product with tensors, which every device rounds alike;
+        # a division by a number is a product with its inverse on some.
+        mean, std = dataset.mean.cpu().double()[:, None, None], dataset.std.cpu().double()[:, None, None]
+        self._offset = (255 * mean).float().to(dataset.x_train.device)
+        self._factor = (1 / (255 * std)).float().to(dataset.x_train.device)
 
     def batch(self, step: int) -> Minibatch:
         """Return the training minibatch of `step`, augmented; an epoch drops its incomplete last minibatch."""
@@ -86,8 +91,7 @@ class Batches:
         return self._normalise(pixels), self._data.y_train[image]
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        mean, std = self._data.mean[:, None, None], self._data.std[:, None, None]
-        return pixels.float().div(255).sub(mean).div(std)
+        return pixels.float().sub(self._offset).mul(self._factor)
 
     def _permutation(self, purpose: str, index: int) -> Tensor:
         return torch.randperm(len(self._data.x_train), generator=self._generator(purpose, index))
