@@ -11,7 +11,7 @@ import pandas as pd
 from gradbench.analysis.axes import Axes, read_axes
 from gradbench.analysis.settings import by_setting, failures
 from gradbench.analysis.tables import Run, read_run
-from gradbench.analysis.verdict import verdict_sentence
+from gradbench.analysis.verdict import other_lines, verdict_sentence
 
 __all__ = ["Summary", "summarise", "summarise_run"]
 
@@ -21,7 +21,8 @@ class Summary:
     """What a run says.
 
     Attributes:
-        sentence: the verdict in one or two sentences.
+        sentence: the verdict on the strategy that the case names first, in one sentence.
+        others: the verdict on each other strategy, in a line that its name begins.
         claims: rows of `results.CLAIMS`.
         counts: rows of `cells` (a cell and a strategy) by status.
         by_setting: a row a setting, see `gradbench.analysis.settings.by_setting`.
@@ -30,6 +31,7 @@ class Summary:
     """
 
     sentence: str
+    others: tuple[str, ...]
     claims: tuple[dict[str, Any], ...]
     counts: dict[str, int]
     by_setting: pd.DataFrame
@@ -51,9 +53,11 @@ def summarise_run(run: Run) -> Summary:
     cells = run.tables["cells"]
     axes = read_axes(cells, run.axes)
     settings = by_setting(cells, run.axes)
+    first = next(iter(run.manifest.get("settings", {}).get("measure", {}).get("strategies", [])), "")
     claims = run.tables["claims"].to_dict("records")
     return Summary(
-        sentence=verdict_sentence(settings, axes) if len(settings) else "No cell has finished, so there is no verdict.",
+        sentence=verdict_sentence(settings, axes, first),
+        others=other_lines(settings, axes, first),
         claims=tuple({str(key): value for key, value in row.items()} for row in claims),
         counts={str(status): int(count) for status, count in cells["status"].value_counts().items()},
         by_setting=settings,

@@ -1,4 +1,4 @@
-"""The verdict in one or two sentences, computed from the settings: who keeps the gradients right, and how far."""
+"""The verdict, computed from the settings: one sentence on the case's first strategy, a line for each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from gradbench.analysis.axes import Axes
 
-__all__ = ["RIGHT", "verdict_sentence"]
+__all__ = ["RIGHT", "other_lines", "verdict_sentence"]
 
 #: The verdicts under which the gradients are right: their error hides in float32 rounding or in the noise of SGD.
 RIGHT = ("undefined", "exact", "rounding", "below-noise")
@@ -18,11 +18,18 @@ _PHRASES = {
     "undefined": "all zero",
     "exact": "exact",
     "rounding": "right to rounding",
-    "below-noise": "below SGD noise",
-    "unresolved": "too close to a limit to call",
-    "comparable": "comparable to SGD noise",
+    "below-noise": "below the noise of SGD",
+    "unresolved": "unresolved",
+    "comparable": "comparable to the noise of SGD",
     "harmful": "harmful",
     "broken": "broken",
+}
+#: What a strategy does, for the beginning of a sentence.
+_NOUNS = {
+    "reconstruct": "reconstruction",
+    "checkpoint": "checkpointing",
+    "approximate": "approximation",
+    "naive-quantize": "naive quantisation",
 }
 
 
@@ -35,42 +42,74 @@ class _Stretch:
     last: float
 
 
-def verdict_sentence(settings: pd.DataFrame, axes: Axes) -> str:
-    """Say for each strategy, and each value of the axes of names, where its gradients are right.
+_Course = tuple[_Stretch, ...]
+
+
+def verdict_sentence(settings: pd.DataFrame, axes: Axes, first: str = "") -> str:
+    """Say in one sentence where the gradients of the first strategy are right, and where they are not.
 
     Args:
         settings: `by_setting`'s rows.
         axes: the roles of the axes; the sentence speaks of the reference values of the other numeric axes.
+        first: the strategy that the case names first; without it, or if it was not planned, the first that was.
     """
+    courses = _courses(settings, axes)
+    if not courses:
+        return "No strategy was compared with stored training, so there is no verdict."
+    strategy = first if first in courses else next(iter(courses))
+    noun = _NOUNS.get(strategy.partition(":")[0])
+    subject = f"{noun} ({strategy})" if noun else f"the strategy {strategy}"
+    mine = courses[strategy]
+    if not any(stretch.verdict for course in mine.values() for stretch in course):
+        return _capital(f"{subject} was not measured.")
+    name = axes.along.replace("_", " ")
+    alike = _alike(mine)
+    keep = {course: groups for course, groups in alike.items() if len(course) == 1 and course[0].verdict in RIGHT}
+    lose = {course: groups for course, groups in alike.items() if course not in keep}
+    parts = []
+    if keep:
+        kept = [f"{_of(groups, mine, axes)}{_said(course, name)}" for course, groups in keep.items()]
+        parts.append(f"{subject} keeps every weight gradient {_listed(kept)}")
+    for course, groups in lose.items():
+        worst = "the worst" if parts else f"with {subject} the worst weight gradient"
+        parts.append(f"{worst} {_of(groups, mine, axes)}is {_said(course, name, losses=True)}")
+    held = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in axes.reference.items())
+    return _capital(f"{'; '.join(parts)}{f' ({held})' if held else ''}.")
+
+
+def other_lines(settings: pd.DataFrame, axes: Axes, first: str = "") -> tuple[str, ...]:
+    """Say the same of each other strategy in a line that its name begins: "checkpoint: exact at every depth up to 28".
+
+    The arguments are those of `verdict_sentence`.
+    """
+    courses = _courses(settings, axes)
+    name = axes.along.replace("_", " ")
+    lines = []
+    for strategy, mine in courses.items():
+        if strategy != (first if first in courses else next(iter(courses))):
+            alike = _alike(mine)
+            said = [
+                f"{'' if len(alike) == 1 else f'{_listed(groups)} '}{_said(course, name)}"
+                for course, groups in alike.items()
+            ]
+            lines.append(f"{strategy}: {'; '.join(said)}")
+    return tuple(lines)
+
+
+def _courses(settings: pd.DataFrame, axes: Axes) -> dict[str, dict[str, _Course]]:
+    """For each strategy but stored, and each value of the axes of names, the verdicts along the axis."""
+    if settings.empty:
+        return {}
     rows = axes.at_reference(settings)
     rows = rows[rows["strategy"] != "stored"]
-    if rows.empty:
-        return "Nothing but stored training was measured, so there is no verdict."
-    name = axes.along.replace("_", " ")
-    split, uneven = [], []
-    uniform: dict[str, list[str]] = {}
+    courses: dict[str, dict[str, _Course]] = {}
     for strategy, mine in rows.groupby("strategy", sort=False):
         groups = mine.groupby(list(axes.groups), sort=False) if axes.groups else [(("",), mine)]
-        courses = {" ".join(map(str, key)): _stretches(group, axes.along) for key, group in groups}
-        distinct = set(courses.values())
-        if len(distinct) > 1:
-            split.append(f"with {strategy}, {_compare(courses, name)}")
-        elif len(course := distinct.pop()) == 1:
-            uniform.setdefault(_PHRASES[course[0].verdict], []).append(str(strategy))
-        else:
-            uneven.append(f"with {strategy} the gradients are {_course(course, name)}")
-    alike = [f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {phrase}" for phrase, names in uniform.items()]
-    sentences = [*split, *uneven]
-    if alike:
-        joined = _listed(alike) if all(len(names) == 1 for names in uniform.values()) else "; ".join(alike)
-        sentences.append(f"{_extent(rows, axes.along, name)}{joined}")
-    if axes.reference:
-        held = _listed([f"{key.replace('_', ' ')} {value:g}" for key, value in axes.reference.items()])
-        sentences[0] = f"at {held}, {sentences[0]}"
-    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
+        courses[str(strategy)] = {" ".join(map(str, key)): _stretches(group, axes.along) for key, group in groups}
+    return courses
 
 
-def _stretches(group: pd.DataFrame, along: str) -> tuple[_Stretch, ...]:
+def _stretches(group: pd.DataFrame, along: str) -> _Course:
     group = group.sort_values(along) if along else group
     values = group[along] if along else range(len(group))
     stretches: list[_Stretch] = []
@@ -84,17 +123,27 @@ def _stretches(group: pd.DataFrame, along: str) -> tuple[_Stretch, ...]:
     return tuple(stretches)
 
 
-def _compare(courses: dict[str, tuple[_Stretch, ...]], name: str) -> str:
-    """The groups that keep their gradients right first, then the others."""
-    keep = {group: course for group, course in courses.items() if len(course) == 1 and course[0].verdict in RIGHT}
-    said = [f"{group} keeps its gradients {_course(course, name)}" for group, course in keep.items()]
-    lose = {group: course for group, course in courses.items() if group not in keep}
-    said += [f"the gradients of {group} are {_course(course, name)}" for group, course in lose.items()]
-    return "; ".join(said)
+def _alike(courses: dict[str, _Course]) -> dict[_Course, list[str]]:
+    """The groups that share a course."""
+    alike: dict[_Course, list[str]] = {}
+    for group, course in courses.items():
+        alike.setdefault(course, []).append(group)
+    return alike
 
 
-def _course(course: tuple[_Stretch, ...], name: str) -> str:
-    """The verdicts along the axis in words: "below SGD noise up to depth 7 and harmful from depth 10 on"."""
+def _of(groups: list[str], among: dict[str, _Course], axes: Axes) -> str:
+    """Whose gradients: "of the hybrid network "; nothing where it is everybody's."""
+    if len(groups) == len(among) != 1 or not axes.groups:
+        return ""
+    noun = "network" if axes.groups == ("model",) else "setting"
+    return f"of the {_listed(groups)} {noun}{'s' if len(groups) > 1 else ''} "
+
+
+def _said(course: _Course, name: str, losses: bool = False) -> str:
+    """The verdicts along the axis in words: "below the noise of SGD up to depth 7 and harmful from depth 10 on".
+
+    With `losses` the right verdicts that it begins with are left out, if all that follows is measured and wrong.
+    """
     words = []
     for place, stretch in enumerate(course):
         if not name:
@@ -109,14 +158,14 @@ def _course(course: tuple[_Stretch, ...], name: str) -> str:
             where = f" from {name} {stretch.first:g} to {stretch.last:g}"
             where = where if stretch.last != stretch.first else f" at {name} {stretch.first:g}"
         words.append(f"{_PHRASES[stretch.verdict]}{where}")
-    return _listed(words)
+    wrong = [stretch.verdict not in (*RIGHT, "") for stretch in course]
+    starts_right = course[0].verdict in RIGHT and len(course) > 1 and all(wrong[1:])
+    return _listed(words[1:] if losses and starts_right else words)
 
 
-def _extent(rows: pd.DataFrame, along: str, name: str) -> str:
-    if not along or rows[along].nunique() < 2:
-        return ""
-    return f"at every {name} up to {rows[along].max():g}, "
+def _capital(sentence: str) -> str:
+    return f"{sentence[0].upper()}{sentence[1:]}"
 
 
 def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return parts[0] if len(parts) < 2 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -96,6 +96,8 @@ def _show_run(folder: Path) -> None:
     counts = ", ".join(f"{number} {status}" for status, number in summary.counts.items())
     click.echo(f"{folder}: {counts}\n")
     print_sentence(summary.sentence)
+    for line in summary.others:
+        print_sentence(f"  {line}")
     _print_settings(summary)
     if summary.claims:
         click.echo("\nClaims")

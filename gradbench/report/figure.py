@@ -133,10 +133,11 @@ class Scene:
         words: str,
         variant: str = "",
         height: int = 280,
+        params: Sequence[dict[str, str]] = (),
     ) -> Chart:
         """The chart, as wide as its place on the page, with the group and the choices as parameters.
 
-        `words` describe it to who cannot see it.
+        `words` describe it to who cannot see it; `params` are further parameters, which may rest on the choices.
         """
         chart = chart.add_params(alt.param(name="choice_group", value=""))
         for control in controls:
@@ -145,6 +146,7 @@ class Scene:
         spec: dict[str, Any] = chart.properties(width="container", height=height, description=words).to_dict(
             validate=False
         )
+        spec["params"] += params
         for name in ("$schema", "config"):
             spec.pop(name, None)
         source = spec["data"] if "data" in spec else spec["layer"][0]["data"]

@@ -16,6 +16,7 @@ __all__ = ["markdown"]
 def markdown(summary: Summary, facts: Facts, axes: Sequence[str]) -> str:
     """The summary in Markdown."""
     parts = [f"# {_plain(facts.title)}", _plain(facts.question), f"**{_plain(summary.sentence)}**"]
+    parts.append("\n".join(f"- {_plain(line)}" for line in summary.others))
     if summary.claims:
         claims = [
             (f"{row.symbol} {row.status}", row.says, row.value, row.interval, row.test, row.source, row.reason)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from gradbench.report.figure import Control
 from gradbench.report.words import MINUS, number, power_of_ten
 
-__all__ = ["Scale", "decibels", "logarithmic"]
+__all__ = ["ChosenScale", "Scale", "decibels", "logarithmic"]
 
 #: No axis shows more than these powers of ten; what lies beyond stands at the edge.
 _SMALLEST, _LARGEST = -16, 8
@@ -42,6 +44,74 @@ class Scale:
     def scale(self) -> alt.Scale:
         """The scale with these limits."""
         return alt.Scale(type="log" if self.kind == "log" else "linear", domain=[self.low, self.high], nice=False)
+
+
+@dataclass(frozen=True)
+class ChosenScale:
+    """A scale for each combination of the reader's choices, of which the chart uses the one that is chosen.
+
+    Attributes:
+        controls: the choices, each with its column of the data.
+        scales: a scale for each combination, in the order of `itertools.product`.
+    """
+
+    controls: tuple[Control, ...]
+    scales: tuple[Scale, ...]
+
+    @classmethod
+    def over(
+        cls, frame: pd.DataFrame, controls: Sequence[Control], fit: Callable[[pd.DataFrame], Scale]
+    ) -> ChosenScale:
+        """`fit` applied to the rows of each combination; to all rows where a combination has none."""
+        found = [frame[rows] for rows in _chosen(frame, controls)]
+        return cls(tuple(controls), tuple(fit(rows if len(rows) else frame) for rows in found))
+
+    def place(self, frame: pd.DataFrame, columns: Iterable[str] = ("y", "lo", "hi")) -> pd.DataFrame:
+        """`frame` with `columns` moved inside the limits, each row in the scale that it is drawn on."""
+        placed, columns = frame.copy(), list(columns)
+        for rows, scale in zip(_chosen(frame, self.controls), self.scales, strict=True):
+            placed.loc[rows, columns] = scale.place(frame[rows], columns)[columns]
+        return placed
+
+    def axis(self, title: str | None) -> alt.Axis:
+        """The axis with the ticks and labels of what is chosen, and room for the widest label of all."""
+        text = "y_scale.texts[round(datum.index * (length(y_scale.texts) - 1))]"
+        room = 8 + 8 * max(len(label) for one in self.scales for label in one.labels.values())
+        return alt.Axis(title=title, values=alt.ExprRef("y_scale.ticks"), labelExpr=text, minExtent=room)
+
+    def scale(self) -> alt.Scale:
+        """The scale with the limits of what is chosen."""
+        domain = [alt.ExprRef("y_scale.low"), alt.ExprRef("y_scale.high")]
+        return alt.Scale(type="log" if self.scales[0].kind == "log" else "linear", domain=domain, nice=False)
+
+    def param(self) -> dict[str, str]:
+        """The parameter of the chart, after those of the choices, on which axis and scale rest."""
+        place = "0"
+        for control in self.controls:
+            values = json.dumps([value for _, value in control.options], ensure_ascii=False)
+            place = f"({place}) * {len(control.options)} + indexof({values}, choice_{control.name})"
+        known = [
+            {
+                "low": one.low,
+                "high": one.high,
+                "ticks": sorted(one.labels),
+                "texts": [one.labels[tick] for tick in sorted(one.labels)],
+            }
+            for one in self.scales
+        ]
+        return {"name": "y_scale", "expr": f"{json.dumps(known, ensure_ascii=False)}[{place}]"}
+
+
+def _chosen(frame: pd.DataFrame, controls: Sequence[Control]) -> list[pd.Series]:
+    """For each combination of choices, which rows it shows."""
+    everything = pd.Series(True, index=frame.index)
+    found = []
+    for values in product(*([value for _, value in control.options] for control in controls)):
+        rows = everything
+        for control, value in zip(controls, values, strict=True):
+            rows = rows & (frame[control.name] == value)
+        found.append(rows)
+    return found
 
 
 def logarithmic(frame: pd.DataFrame, columns: Iterable[str] = ("y", "lo", "hi"), show: Iterable[float] = ()) -> Scale:

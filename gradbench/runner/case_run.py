@@ -173,6 +173,8 @@ class CaseRun:
         summary = summarise(folder)
         if self._options.verbosity >= 0:
             print(summary.sentence)
+            for line in summary.others:
+                print(f"  {line}")
             for claim in summary.claims:
                 print(_claim(claim))
             print(f"cells: {_counts(self._statuses.get(one.key, 'missing') for one in self._planned)}")

@@ -19,8 +19,8 @@ __all__ = ["Checkpoint", "blocks"]
 class Checkpoint(Strategy):
     """Gradient checkpointing of every block of the model's outermost chains and sequences.
 
-    The recomputation starts from the buffers that the block had before its first run, and moves none: plain checkpointing
-    would move the running statistics of batch norm twice.
+    The recomputation starts from the buffers that the block had before its first run, and moves none: plain
+    checkpointing would move the running statistics of batch norm twice.
 
     Source: Chen et al., Training deep nets with sublinear memory cost.
     """

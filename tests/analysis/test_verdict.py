@@ -10,7 +10,7 @@ import pytest
 
 from gradbench.analysis.axes import read_axes
 from gradbench.analysis.settings import by_setting, typical_verdict
-from gradbench.analysis.verdict import verdict_sentence
+from gradbench.analysis.verdict import other_lines, verdict_sentence
 
 NUMBERS = ("rel_error", "noise_ratio", "worst_noise_ratio", "min_snr_db", "time_ratio", "step_seconds", "peak_bytes")
 DEPTHS, SLOPES = (3, 5, 8), (0.1, 0.2)
@@ -31,9 +31,10 @@ def cells(verdict: Callable[[str, str, int, float], str], axes: tuple[str, ...])
     return pd.DataFrame(rows)
 
 
-def sentence(verdict: Callable[[str, str, int, float], str], *axes: str) -> str:
+def said(verdict: Callable[[str, str, int, float], str], *axes: str, first: str = "") -> tuple[str, tuple[str, ...]]:
     frame = cells(verdict, axes)
-    return verdict_sentence(by_setting(frame, axes), read_axes(frame, axes))
+    settings, roles = by_setting(frame, axes), read_axes(frame, axes)
+    return verdict_sentence(settings, roles, first), other_lines(settings, roles, first)
 
 
 def story(strategy: str, model: str, depth: int, slope: float) -> str:
@@ -43,35 +44,68 @@ def story(strategy: str, model: str, depth: int, slope: float) -> str:
 
 
 def test_the_whole_story() -> None:
-    assert sentence(story, "model", "depth", "slope") == (
-        "At slope 0.2, with reconstruct, hybrid keeps its gradients below SGD noise at every depth up to 8; the "
-        "gradients of layerwise are right to rounding up to depth 3, comparable to SGD noise at depth 5 and harmful "
-        "from depth 8 on. At every depth up to 8, checkpoint is exact and quantize:4 is comparable to SGD noise."
+    assert said(story, "model", "depth", "slope", first="reconstruct") == (
+        "Reconstruction (reconstruct) keeps every weight gradient of the hybrid network below the noise of SGD at "
+        "every depth up to 8; the worst of the layerwise network is comparable to the noise of SGD at depth 5 and "
+        "harmful from depth 8 on (slope 0.2).",
+        (
+            "checkpoint: exact at every depth up to 8",
+            "quantize:4: comparable to the noise of SGD at every depth up to 8",
+        ),
     )
 
 
+def test_the_sentence_is_about_the_strategy_that_the_case_names_first() -> None:
+    sentence, others = said(story, "model", "depth", first="quantize:4")
+    assert sentence == (
+        "With the strategy quantize:4 the worst weight gradient is comparable to the noise of SGD at every depth "
+        "up to 8."
+    )
+    assert [line.partition(": ")[0] for line in others] == ["reconstruct", "checkpoint"]
+    assert others[0].startswith("reconstruct: layerwise broken at every depth up to 8; hybrid below")
+
+
+def test_groups_with_the_same_verdicts_are_named_together_or_not_at_all() -> None:
+    sentence, others = said(lambda s, m, d, _: "exact" if d < 4 or s == "checkpoint" else "broken", "model", "depth")
+    assert sentence == "With reconstruction (reconstruct) the worst weight gradient is broken from depth 5 on."
+    assert others[0] == "checkpoint: exact at every depth up to 8"
+    assert others[1] == "quantize:4: exact up to depth 3 and broken from depth 5 on"
+
+
 def test_right_verdicts_in_a_row_are_one_stretch_named_by_the_worst() -> None:
-    said = sentence(lambda s, m, d, _: {3: "exact", 5: "rounding", 8: "below-noise"}[d], "model", "depth")
-    assert said == "At every depth up to 8, reconstruct, checkpoint and quantize:4 are below SGD noise."
+    sentence, _ = said(lambda s, m, d, _: {3: "exact", 5: "rounding", 8: "below-noise"}[d], "model", "depth")
+    assert sentence == (
+        "Reconstruction (reconstruct) keeps every weight gradient below the noise of SGD at every depth up to 8."
+    )
+
+
+def test_what_was_not_measured_is_not_passed_over() -> None:
+    assert said(lambda s, m, d, _: "exact" if d == 3 else "", "depth")[0] == (
+        "With reconstruction (reconstruct) the worst weight gradient is exact up to depth 3 and not measured from "
+        "depth 5 on."
+    )
+    assert said(lambda s, m, d, _: "", "depth")[0] == "Reconstruction (reconstruct) was not measured."
 
 
 def test_a_case_with_one_numeric_axis_of_another_name() -> None:
-    said = sentence(lambda s, m, d, slope: "harmful" if s == "reconstruct" and slope < 0.15 else "exact", "slope")
-    assert said == (
-        "With reconstruct the gradients are harmful up to slope 0.1 and exact from slope 0.2 on. "
-        "At every slope up to 0.2, checkpoint and quantize:4 are exact."
+    sentence, _ = said(lambda s, m, d, slope: "unresolved" if slope < 0.15 else "exact", "slope")
+    assert sentence == (
+        "With reconstruction (reconstruct) the worst weight gradient is unresolved up to slope 0.1 and exact from "
+        "slope 0.2 on."
     )
 
 
 def test_a_case_without_a_numeric_axis() -> None:
-    assert sentence(lambda s, m, d, _: "exact" if m == "hybrid" else "broken", "model").startswith(
-        "With reconstruct, hybrid keeps its gradients exact; the gradients of layerwise are broken."
+    assert said(lambda s, m, d, _: "exact" if m == "hybrid" else "broken", "model")[0] == (
+        "Reconstruction (reconstruct) keeps every weight gradient of the hybrid network exact; the worst of the "
+        "layerwise network is broken."
     )
 
 
 def test_a_case_without_any_axis() -> None:
-    said = sentence(lambda s, m, d, _: "harmful" if s == "reconstruct" else "exact")
-    assert said == "Reconstruct is harmful; checkpoint and quantize:4 are exact."
+    sentence, others = said(lambda s, m, d, _: "harmful" if s == "reconstruct" else "exact")
+    assert sentence == "With reconstruction (reconstruct) the worst weight gradient is harmful."
+    assert others == ("checkpoint: exact", "quantize:4: exact")
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,16 @@ def test_headings_go_down_one_level_at_a_time(page: str) -> None:
 
 
 def test_the_verdict_the_claims_and_the_command_stand_in_both_files(folder: Path, page: str) -> None:
-    sentence = summarise(folder).sentence
+    said = summarise(folder)
+    sentence = said.sentence
+    assert sentence.startswith("Reconstruction (reconstruct) ")
     summary = (folder / "summary.md").read_text(encoding="utf-8")
     for text in (page, summary):
         assert sentence in text
+        for line in said.others:
+            name, _, verdict = line.partition(": ")
+            assert name in text
+            assert verdict in text
         assert "gradbench run --case hybrid-depth-sweep --profile full" in text
         for status in ("held", "not held", "not measured"):
             assert status in text

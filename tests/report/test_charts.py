@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import pytest
 import vl_convert
 
 from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import read_run
-from gradbench.report.figure import Figure, Scene
+from gradbench.report.figure import Control, Figure, Scene
 from gradbench.report.figures import figures
+from gradbench.report.figures.profile import profile_figure
+from gradbench.report.figures.snr import snr_figure
 from gradbench.report.palette import Palette
+from gradbench.report.scales import ChosenScale, decibels
+from gradbench.report.words import MINUS
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +37,10 @@ def draw(figure: Figure, place: int = 0, **choices: Any) -> str:
     chart = figure.charts[place]
     rows = figure.data[chart.data].to_dict("records")
     set_to = {"choice_group": figure.groups[0], **{f"choice_{name}": value for name, value in choices.items()}}
-    params = [{**param, "value": set_to.get(param["name"], param["value"])} for param in chart.spec["params"]]
+    params = [
+        {**param, "value": set_to.get(param["name"], param.get("value"))} if "expr" not in param else param
+        for param in chart.spec["params"]
+    ]
     spec = {**chart.spec, "params": params, "width": 500}
     clean = [{key: None if pd.isna(value) else value for key, value in row.items()} for row in rows]
     return str(vl_convert.vegalite_to_svg({**spec, "datasets": {**spec.get("datasets", {}), chart.data: clean}}))
@@ -61,10 +72,57 @@ def test_a_choice_changes_what_is_drawn(shown: dict[str, Figure]) -> None:
     assert 0 < len(points(draw(shown["profile"], x=3))) < len(points(draw(shown["profile"], x=28)))
 
 
+def heights(svg: str) -> list[float]:
+    drawn = [mark for mark in re.findall(r"<path [^>]*>", svg) if 'aria-roledescription="point"' in mark]
+    return [float(re.findall(r"translate\([^,]*,([^)]*)\)", mark)[0]) for mark in drawn]
+
+
+@pytest.mark.parametrize("make", [snr_figure, profile_figure])
+def test_what_is_not_chosen_squeezes_nothing(folder: Path, make: Callable[[pd.DataFrame, Scene], Figure]) -> None:
+    run = read_run(folder)
+    scene = Scene(summarise_run(run).axes, Palette.of(run.tables["cells"]["strategy"].unique()))
+    activations = run.tables["activations"]
+    activations.loc[activations["step"] == 200, "snr_db"] -= 3000
+    figure = make(activations, scene)
+    before, after = draw(figure, step=0), draw(figure, step=200)
+    assert max(heights(before)) - min(heights(before)) > 100
+    assert f">{MINUS}3000<" in after
+    assert f">{MINUS}3000<" not in before
+    for svg in (before, after):
+        assert ">0 dB<" in svg  # the line that is marked
+
+
+def test_each_choice_has_the_scale_of_its_own_rows() -> None:
+    rng = np.random.default_rng()
+    frame = pd.DataFrame({"a": [1, 1, 1, 2, 2, 2], "b": ["x", "y", "y", "x", "x", "x"], "y": rng.normal(size=6) * 300})
+    frame.loc[5, "y"] = math.inf
+    controls = tuple(
+        Control(name, name, tuple((str(value), value) for value in frame[name].unique()), frame[name][0])
+        for name in ("a", "b")
+    )
+    fit = partial(decibels, columns=["y"])
+    scale = ChosenScale.over(frame, controls, fit)
+    rows = [[0], [1, 2], [3, 4, 5], list(range(6))]  # nothing was measured for the last, so it has the scale of all
+    assert list(scale.scales) == [fit(frame.loc[index]) for index in rows]
+    placed = scale.place(frame, ["y"])["y"]
+    assert placed[5] == scale.scales[2].high
+    assert placed[:5].tolist() == frame["y"][:5].tolist()
+
+
+def test_memory_is_drawn_at_its_peak_and_as_it_is_kept(shown: dict[str, Figure]) -> None:
+    figure = shown["memory"]
+    assert [chart.variant for chart in figure.charts] == ["peak", "saved"]
+    keys = ["g", "x", "o0", "s"]
+    peak, saved = (figure.data[f"memory-{name}"].set_index(keys)["y"] for name in ("peak", "saved"))
+    np.testing.assert_allclose(saved, 0.6 * peak.loc[saved.index])
+    assert "cuDNN" in figure.reading
+    assert "cuDNN" in shown["cost"].reading
+
+
 def test_the_limits_of_noise_are_drawn_on_the_noise_charts_alone(shown: dict[str, Figure]) -> None:
-    assert "as large as SGD noise" in draw(shown["errors"])
+    assert ">a tenth of it<" in draw(shown["errors"])
     relative = next(place for place, chart in enumerate(shown["errors"].charts) if chart.variant == "rel_error")
-    assert "as large as SGD noise" not in draw(shown["errors"], relative)
+    assert ">a tenth of it<" not in draw(shown["errors"], relative)
 
 
 def test_a_strategy_keeps_its_colour_across_charts(shown: dict[str, Figure]) -> None:

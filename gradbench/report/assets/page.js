@@ -81,7 +81,7 @@
     const set = { choice_group: group, ...Object.fromEntries(Object.entries(choices).map(([name, value]) => [`choice_${name}`, value])) };
     const full = {
       ...spec,
-      params: spec.params.map((param) => ({ ...param, value: set[param.name] })),
+      params: spec.params.map((param) => (param.name in set ? { ...param, value: set[param.name] } : param)),
       description: group ? `${group}: ${spec.description}` : spec.description,
       datasets: { ...spec.datasets, [data]: rows(data) },
     };

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from gradbench.analysis.curves import against_axis, cost
-from gradbench.report.figure import Figure, Scene, missing
+from gradbench.report.figure import Control, Figure, Scene, missing
 from gradbench.report.figures.series import banded, with_text
 from gradbench.report.scales import logarithmic
 
@@ -14,6 +14,7 @@ __all__ = ["cost_figure", "memory_figure"]
 
 _NO_COST = "Time and memory were not measured in this run."
 _BYTES = "peak bytes per input pixel"
+_WORKSPACE = "On a GPU the peak includes the workspace of cuDNN's convolutions."
 
 
 def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
@@ -53,7 +54,7 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         name,
         question,
         f"Down and to the left is better. One point a setting, median over seeds.{size} Times depend on the load of "
-        "the machine and are never judged.",
+        f"the machine and are never judged. {_WORKSPACE}",
         (scene.finish(chart, (), words),),
         scene.groups(frame),
         (),
@@ -67,30 +68,41 @@ def memory_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     name, question = "memory", "Does the memory grow with the network?"
     if not scene.axes.along:
         return missing(name, question, "The case's matrix has no numeric axis to draw the memory against.")
-    frame = against_axis(cells, scene.axes, "bytes_per_pixel")
-    if frame.empty:
+    pixels = cells["peak_bytes"] / cells["bytes_per_pixel"]
+    columns = {"peak": cells["bytes_per_pixel"], "saved": cells["saved_bytes"] / pixels}
+    frames = {key: against_axis(cells.assign(bytes=column), scene.axes, "bytes") for key, column in columns.items()}
+    shown = {key: frame for key, frame in frames.items() if len(frame)}
+    if not shown:
         return missing(name, question, _NO_COST)
-    controls = scene.other_controls(frame)
-    strategies, scale = scene.strategies(frame), logarithmic(frame)
-    chart = banded(
-        scene,
-        "memory",
-        controls,
-        x=("x", scene.along, sorted(frame["x"].unique().tolist())),
-        y_title=_BYTES,
-        y_scale=scale,
-        colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
-        shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
-    )
-    words = f"Line chart: peak bytes per input pixel against {scene.along}, one line for each strategy."
+    first = next(iter(shown))
+    controls = scene.other_controls(shown[first])
+    labels = {"peak": "peak of a step", "saved": "kept between the passes"}
+    variant = Control("variant", "memory", tuple((labels[key], key) for key in shown), first)
+    titles = {"peak": _BYTES, "saved": "bytes kept between the passes, per input pixel"}
+    data, charts = {}, []
+    for key, frame in shown.items():
+        strategies, scale = scene.strategies(frame), logarithmic(frame)
+        data[f"memory-{key}"] = scale.place(with_text(frame))
+        chart = banded(
+            scene,
+            f"memory-{key}",
+            controls,
+            x=("x", scene.along, sorted(frame["x"].unique().tolist())),
+            y_title=titles[key],
+            y_scale=scale,
+            colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
+            shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
+        )
+        words = f"Line chart: {titles[key]}, against {scene.along}, one line for each strategy."
+        charts.append(scene.finish(chart, controls, words, key))
     return Figure(
         name,
         question,
-        "Lower is better, flat is best: the most memory alive in a step above weights, optimiser state and batch, "
-        "divided by the pixels of the input.",
-        (scene.finish(chart, controls, words),),
-        scene.groups(frame),
-        controls,
-        scene.strategy_keys(frame),
-        {"memory": scale.place(with_text(frame))},
+        "Lower is better, flat is best: the most memory alive in a step, or what is alive between the forward and the "
+        "backward pass, above weights, optimiser state and batch, divided by the pixels of the input. " + _WORKSPACE,
+        tuple(charts),
+        scene.groups(shown[first]),
+        (variant, *controls),
+        scene.strategy_keys(shown[first]),
+        data,
     )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gradbench.analysis.curves import against_axis
 from gradbench.report.figure import Control, Figure, Scene, missing
-from gradbench.report.figures.series import banded, with_text
+from gradbench.report.figures.series import Line, banded, with_text
 from gradbench.report.scales import logarithmic
 
 __all__ = ["error_figure"]
@@ -19,7 +19,7 @@ _METRICS = (
     ("noise_ratio", "noise ratio, median weight tensor", "noise ratio (error² / SGD variance)"),
     ("rel_error", "relative error, median weight tensor", "relative error |h \N{MINUS SIGN} g| / |g|"),
 )
-_NOISE_LINES = ((1.0, "as large as SGD noise"), (0.1, "a tenth of it"))
+_NOISE_LINES: tuple[Line, ...] = ((1.0, "SGD noise", "bottom"), (0.1, "a tenth of it", "top"))
 
 
 def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
@@ -42,7 +42,7 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         if frame.empty:
             continue
         lines = _NOISE_LINES if metric != "rel_error" else ()
-        scale = logarithmic(frame, show=[value for value, _ in lines])
+        scale = logarithmic(frame, show=[value for value, _, _ in lines])
         data[f"errors-{metric}"] = scale.place(with_text(frame))
         strategies = scene.strategies(frame)
         chart = banded(
@@ -61,9 +61,9 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     return Figure(
         name,
         question,
-        "Lower is better. Below a tenth of the noise an error cannot be told from the draw of the minibatch; above the "
-        "noise it steers training. Lines are medians, bands span all seeds; a point at 0 is exact, one at ∞ is not a "
-        "number at all.",
+        "Lower is better. Dashed lines: an error as large as the noise of SGD, and a tenth of it. Below a tenth an "
+        "error cannot be told from the draw of the minibatch; above the noise it steers training. Lines are medians, "
+        "bands span all seeds; a point at 0 is exact, one at ∞ is not a number at all.",
         tuple(charts),
         scene.groups(everything),
         (variant, *others),

@@ -16,12 +16,12 @@ __all__ = ["layer_figure"]
 #: Upper end of each class of noise ratio, its name and colour (CSS variables of the page's style).
 _CLASSES = (
     (0.0, "0, exact", "var(--h0)"),
-    (1e-4, "to 0.0001", "var(--h1)"),
-    (1e-2, "to 0.01", "var(--h2)"),
-    (0.1, "to 0.1", "var(--h3)"),
-    (1.0, "to 1, comparable", "var(--h4)"),
-    (10.0, "to 10, harmful", "var(--h5)"),
-    (np.inf, "above 10", "var(--h6)"),
+    (1e-4, "below 0.0001", "var(--h1)"),
+    (1e-2, "below 0.01", "var(--h2)"),
+    (0.1, "below 0.1", "var(--h3)"),
+    (1.0, "below 1, comparable", "var(--h4)"),
+    (10.0, "below 10, harmful", "var(--h5)"),
+    (np.inf, "10 or more", "var(--h6)"),
 )
 _BROKEN = ("not finite", "var(--h7)")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from gradbench.analysis.curves import profile
 from gradbench.report.figure import Control, Figure, Key, Scene, missing
+from gradbench.report.figures.series import Line, marked
 from gradbench.report.palette import SHAPES
-from gradbench.report.scales import decibels, logarithmic
+from gradbench.report.scales import ChosenScale, decibels, logarithmic
 
 __all__ = ["profile_figure"]
 
@@ -47,7 +50,8 @@ def profile_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
     charts = []
     placed = frame
     for column, label, title in shown:
-        scale = decibels(frame, [column]) if column == "snr" else logarithmic(frame, [column])
+        fit = partial(decibels if column == "snr" else logarithmic, columns=[column])
+        scale = ChosenScale.over(frame, controls, fit)
         placed = placed.assign(**{column: _rounded(scale.place(frame, [column])[column])})
         base = scene.chart("profile", controls).transform_filter(f"isValid(datum.{column})")
         base = base.encode(
@@ -67,15 +71,18 @@ def profile_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
                 alt.Tooltip(f"{column}:Q", title=label, format=".3~g"),
             ],
         )
-        chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), points)
+        lines: tuple[Line, ...] = ((0.0, "0 dB", "bottom"),) if column == "snr" else ()
+        rules = marked(lines, scale.scale(), scale.axis(title))
+        chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), points, *rules)
         words = f"Chart: {label} of every rebuilt activation by its position in the network."
-        charts.append(scene.finish(chart, controls, words, column))
+        charts.append(scene.finish(chart, controls, words, column, params=[scale.param()]))
     variant = Control("variant", "measure", tuple((label, column) for column, label, _ in shown), shown[0][0])
     return Figure(
         name,
         question,
         "One point a layer whose input was rebuilt, median over seeds. The backward pass walks from right to left: "
-        "higher is better for SNR and its local gain, lower for flipped gates.",
+        "higher is better for SNR and its local gain, lower for flipped gates. At 0 dB "
+        "the error is as large as the signal.",
         tuple(charts),
         scene.groups(frame),
         (variant, *controls),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Literal
 
 import altair as alt
 import pandas as pd
 
 from gradbench.report.figure import Control, Scene
-from gradbench.report.scales import Scale
+from gradbench.report.scales import ChosenScale, Scale
 from gradbench.report.words import number
 
-__all__ = ["banded", "with_text"]
+__all__ = ["Line", "banded", "marked", "with_text"]
+
+#: A horizontal line to compare with: its value, its words, and which edge of the words stands on it.
+Line = tuple[float, str, Literal["bottom", "top"]]
 
 
 def with_text(frame: pd.DataFrame, write: Callable[[float], str] = number) -> pd.DataFrame:
@@ -33,10 +36,10 @@ def banded(
     *,
     x: tuple[str, str, Sequence[float]],
     y_title: str,
-    y_scale: Scale,
+    y_scale: Scale | ChosenScale,
     colour: alt.Color,
     shape: alt.Shape,
-    lines: Sequence[tuple[float, str]] = (),
+    lines: Sequence[Line] = (),
 ) -> alt.LayerChart | alt.FacetChart:
     """Median lines with points over bands from the lowest to the highest seed, on one panel.
 
@@ -49,7 +52,7 @@ def banded(
         y_scale: its scale.
         colour: encoding of the series.
         shape: the same in symbols.
-        lines: horizontal lines to compare with, each with its words.
+        lines: horizontal lines to compare with, see `marked`.
     """
     field, title, ticks = x
     wide = min(ticks) > 0 and max(ticks) / min(ticks) > 20
@@ -69,17 +72,20 @@ def banded(
         alt.Tooltip(f"{field}:Q", title=title),
         alt.Tooltip("t:N", title=y_title.split(" (")[0]),
     ]
-    layers: list[alt.Chart] = [band]
-    words_above: list[alt.Chart] = []
-    for value, words in lines:
+    rules = marked(lines, y_scale.scale(), y_scale.axis(y_title))
+    median = base.mark_line(strokeWidth=2, aria=False).encode(y=up)
+    points = base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip)
+    return alt.layer(band, *rules, median, points)
+
+
+def marked(lines: Sequence[Line], scale: alt.Scale, axis: alt.Axis) -> list[alt.Chart]:
+    """Horizontal lines whose words stand to the right of the panel, where no data can be."""
+    layers = []
+    for value, words, edge in lines:
         rule = alt.Chart(alt.InlineData(values=[{"v": value, "w": words}])).encode(
-            y=alt.Y("v:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title))
+            y=alt.Y("v:Q", scale=scale, axis=axis)
         )
         layers.append(rule.mark_rule(aria=False, strokeDash=[4, 3], color="var(--ink-2)"))
-        word: dict[str, Any] = {"align": "left", "baseline": "bottom", "dx": 4, "dy": -3}
-        halo: dict[str, Any] = {"stroke": "var(--paper)", "strokeWidth": 4, "strokeJoin": "round"}
-        for look in (halo, {"color": "var(--ink-2)"}):
-            words_above.append(rule.mark_text(**word, **look).encode(x=alt.value(0), text="w:N"))
-    layers.append(base.mark_line(strokeWidth=2, aria=False).encode(y=up))
-    layers.append(base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip))
-    return alt.layer(*layers, *words_above)
+        text = rule.mark_text(align="left", baseline=edge, dx=5, fontSize=11, color="var(--ink-2)")
+        layers.append(text.encode(x=alt.value("width"), text="w:N"))
+    return layers

@@ -9,7 +9,7 @@ from gradbench.analysis.curves import lowest_snr
 from gradbench.report.figure import Control, Figure, Key, Scene, missing
 from gradbench.report.figures.series import banded, with_text
 from gradbench.report.palette import SHAPES
-from gradbench.report.scales import decibels
+from gradbench.report.scales import ChosenScale, decibels
 from gradbench.report.words import axis_name, number
 
 __all__ = ["snr_figure"]
@@ -35,7 +35,7 @@ def snr_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
     )
     if len(parts) > 1:
         controls += (Control("part", "layers", tuple((labels[part], part) for part in parts), parts[0]),)
-    scale = decibels(frame)
+    scale = ChosenScale.over(frame, controls, decibels)
     series, title = ("s", "strategy") if coloured is None else (f"o{coloured}", axis_name(scene.axes.others[coloured]))
     values = strategies if coloured is None else sorted(frame[series].unique().tolist())
     colours = [f"var(--q{round(4 * place / max(1, len(values) - 1))})" for place in range(len(values))]
@@ -50,7 +50,7 @@ def snr_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
         y_scale=scale,
         colour=alt.Color(f"{series}:N", scale=alt.Scale(domain=values, range=colours), legend=None, title=title),
         shape=alt.Shape(f"{series}:N", scale=alt.Scale(domain=values, range=shapes), legend=None),
-        lines=((0.0, "0 dB: error as large as the signal"),),
+        lines=((0.0, "0 dB", "bottom"),),
     )
     words = f"Line chart: lowest SNR of a rebuilt activation in decibels against {scene.along}."
     keys = [
@@ -61,8 +61,9 @@ def snr_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
         name,
         question,
         "Higher is better. The signal-to-noise ratio of the worst rebuilt activation: a straight fall in decibels is "
-        "an exponential loss. Lines are medians, bands span all seeds.",
-        (scene.finish(chart, controls, words),),
+        "an exponential loss, and at 0 dB the error is as large as the signal. Lines are medians, bands span all "
+        "seeds.",
+        (scene.finish(chart, controls, words, params=[scale.param()]),),
         scene.groups(frame),
         controls,
         tuple(keys),
