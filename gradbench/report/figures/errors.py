@@ -63,7 +63,7 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         question,
         "Lower is better. Dashed lines: an error as large as the noise of SGD, and a tenth of it. Below a tenth an "
         "error cannot be told from the draw of the minibatch; above the noise it steers training. Lines are medians, "
-        "bands span all seeds; a point at 0 is exact, one at ∞ is not a number at all.",
+        "bands span all seeds; a point at 0 is exact, one at ∞ is off the scale or no number at all.",
         tuple(charts),
         scene.groups(everything),
         (variant, *others),
