@@ -3,7 +3,8 @@
 Autograd's saved-tensor hooks replace each activation that the backward pass will need by a handle. A batch norm and the
 activation after it share one quantised copy, as in Chakrabarti and Moseley: the codes are of the norm's output y, and
 from them come the norm's input ((y - beta) / gamma * sigma + mean), the gate of the activation (the sign, exact) and
-the activation's output, which the next convolution needs. Every other activation gets codes of its own.
+the activation's output, which the next convolution needs. Any other input of a convolution, whose backward pass needs
+values and no signs, gets codes centred at its mean; whatever else is saved gets codes that keep the sign.
 Weights, images, tensors of fewer than four axes and integers are kept as they are.
 """
 
@@ -46,7 +47,10 @@ class _Activations:
         # Handles are held by autograd's graph alone: with it they go. A weak reference to a tensor's storage keeps its
         # address from being used again while its handle lives.
         self.handles: WeakValueDictionary[Hashable, _Handle] = WeakValueDictionary()
+        #: Those that serve convolutions alone, since they do not keep the sign.
+        self.values: WeakValueDictionary[Hashable, _Handle] = WeakValueDictionary()
         self.waiting: dict[Hashable, _Handle] = {}
+        self.convolving: dict[Hashable, _Handle] = {}
         self.activating: _Handle | None = None
 
     def is_exact(self, x: Tensor) -> bool:
@@ -57,17 +61,20 @@ class _Activations:
         """Return what autograd shall keep for x."""
         if x.dim() < 4 or not x.is_floating_point() or self.is_exact(x):
             return x
-        handle = self.handles.get(_key(x)) or self.waiting.get(_key(x)) or self.activating
+        key = _key(x)
+        handle = self.handles.get(key) or self.waiting.get(key) or self.convolving.get(key) or self.activating
         return handle or self.quantize(x, *channel_moments(x.detach()))
 
     def unpack(self, kept: Any) -> Tensor:
         """Return the tensor that the backward pass shall see."""
         return kept.make() if isinstance(kept, _Handle) else kept
 
-    def remember(self, x: Tensor, handle: _Handle) -> _Handle:
+    def remember(
+        self, x: Tensor, handle: _Handle, table: WeakValueDictionary[Hashable, _Handle] | None = None
+    ) -> _Handle:
         """Give the live tensor x this handle, for whoever saves it next."""
         handle.storages.append(StorageWeakRef(x.untyped_storage()))
-        self.handles[_key(x)] = handle
+        (self.handles if table is None else table)[_key(x)] = handle
         return handle
 
     def quantize(self, x: Tensor, mean: Tensor, scale: Tensor) -> _Handle:
@@ -121,14 +128,26 @@ class _Activations:
         return self.alive(outputs, results)
 
     def before_convolution(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
-        """Before a convolution of naive quantisation: it sees what the backward pass will see."""
+        """Before a convolution: quantise what it will save; in naive quantisation it also sees that."""
         (x,) = inputs
-        if self.is_exact(x) or _key(x) in self.handles:
+        key = _key(x)
+        if self.is_exact(x) or key in self.handles:
             return None
-        handle = self.quantize(x, *channel_moments(x.detach()))
+        handle = self.values.get(key)
+        if handle is None:
+            codes = encode(x, *channel_moments(x.detach()), self.bits, keep_sign=False)
+            handle = self.remember(x, _Handle(lambda: decode(codes)), self.values)
+        self.convolving = {key: handle}
+        if self.exact_forward:
+            return None
         seen = _straight_through(x, handle)
-        self.remember(seen, handle)
+        self.remember(seen, handle, self.values)
+        self.convolving = {_key(seen): handle}
         return (seen,)
+
+    def after_convolution(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> None:
+        """After a convolution: its handle is autograd's from now on."""
+        self.convolving = {}
 
     def alive(self, outputs: Any, results: list[tuple[Tensor, _Handle | None]]) -> Any:
         """Tie each handle to the tensor it stands for, so that it lives until its consumers have run."""
@@ -152,8 +171,9 @@ def quantized_activations(model: nn.Module, bits: int, exact_forward: bool) -> I
             elif isinstance(module, _ACTIVATIONS):
                 hooks.callback(module.register_forward_pre_hook(activations.before_activation).remove)
                 hooks.callback(module.register_forward_hook(activations.after_activation).remove)
-            elif isinstance(module, nn.Conv2d) and not exact_forward:
+            elif isinstance(module, nn.Conv2d):
                 hooks.callback(module.register_forward_pre_hook(activations.before_convolution).remove)
+                hooks.callback(module.register_forward_hook(activations.after_convolution).remove)
         with torch.autograd.graph.saved_tensors_hooks(activations.pack, activations.unpack):
             yield
 

@@ -1,9 +1,10 @@
-"""K-bit fixed-point copies of activations, one scale and one zero a channel, with the sign exact.
+"""K-bit fixed-point copies of activations, one scale and one zero a channel.
 
 The quantiser of Chakrabarti and Moseley, Backprop with approximate activations for memory-efficient network training:
 activations of a channel with mean m and standard deviation s are coded in steps of D = 6 s / 2^K over about m - 3 s to
-m + 3 s, and the range is moved so that a step ends at zero. So the sign of every value survives (which the backward
-pass of a ReLU needs), values beyond the range are clipped, and the error inside it is at most D / 2.
+m + 3 s. Values beyond the range are clipped, and the error inside it is at most D / 2. Where a gate needs the sign of
+the values, the range is moved so that a step ends at zero, and every sign survives; when the mean is further than 3 s
+from zero, the steps are widened until the range holds both. Where nothing needs the sign, the range is centred at m.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ class Codes:
         packed: the codes, several to a byte.
         zero: the smallest code of a positive value, (1, C, 1, ...).
         step: the width of a code, (1, C, 1, ...).
+        centre: what was subtracted first, (1, C, 1, ...), or None.
     """
 
     packed: Tensor
     zero: Tensor
     step: Tensor
+    centre: Tensor | None
     bits: int
     shape: torch.Size
 
@@ -45,24 +48,35 @@ def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance.sqrt()
 
 
-def encode(x: Tensor, mean: Tensor, scale: Tensor, bits: int) -> Codes:
+def encode(x: Tensor, mean: Tensor, scale: Tensor, bits: int, keep_sign: bool = True) -> Codes:
     """Quantise x: (N, C, ...) to `bits` bits, for channels of the given mean (C,) and standard deviation (C,).
 
-    The largest code of a non-positive value is `zero` - 1 and the smallest of a positive one is `zero`; both exist
-    whatever the mean is. (A positive value counts as zero when its quotient by the step underflows: below 1e-44.)
+    With `keep_sign`, the largest code of a non-positive value is `zero` - 1 and the smallest of a positive one is `zero`;
+    both exist whatever the mean is. (A positive value counts as zero when its quotient by the step underflows: below 1e-44.)
     """
     levels = 2**bits
     shape = (1, -1, *[1] * (x.dim() - 2))
-    step = scale.detach().abs().to(x.dtype).clamp_min_(SMALLEST_SCALE).mul_(RANGE / levels).view(shape)
-    zero = (mean.detach().to(x.dtype).view(shape) / step).floor_().neg_().add_(levels // 2).clamp_(1, levels - 1)
-    codes = (x.detach() / step).ceil_().add_(zero - 1).clamp_(0, levels - 1)
-    return Codes(pack_bits(codes.to(torch.uint8), bits), zero, step, bits, x.shape)
+    mean = mean.detach().to(x.dtype).view(shape)
+    scale = scale.detach().abs().to(x.dtype).clamp_min_(SMALLEST_SCALE).view(shape)
+    step = scale * (RANGE / levels)
+    x = x.detach()
+    if keep_sign:
+        # All codes but one on the far side of zero reach from there to beyond the mean.
+        step = torch.maximum(step, (mean.abs() + RANGE / 2 * scale).div_(levels - 1))
+        zero = (mean / step).floor_().neg_().add_(levels // 2).clamp_(1, levels - 1)
+        codes, centre = x / step, None
+    else:
+        zero, centre = torch.full_like(step, levels // 2), mean
+        codes = (x - mean).div_(step)
+    codes.ceil_().add_(zero - 1).clamp_(0, levels - 1)
+    return Codes(pack_bits(codes.to(torch.uint8), bits), zero, step, centre, bits, x.shape)
 
 
 def decode(codes: Codes) -> Tensor:
     """Return the coded tensor in its own shape and dtype: the middle of each value's step."""
     values = unpack_bits(codes.packed, codes.bits, math.prod(codes.shape)).view(codes.shape).to(codes.step.dtype)
-    return values.sub_(codes.zero - 0.5).mul_(codes.step)
+    values.sub_(codes.zero - 0.5).mul_(codes.step)
+    return values if codes.centre is None else values.add_(codes.centre)
 
 
 def _group(bits: int) -> tuple[int, int]:

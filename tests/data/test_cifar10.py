@@ -106,6 +106,8 @@ def test_a_single_changed_byte_is_found(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_missing_torchvision_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(EnvironmentError, match=r"torchvision cannot be imported \(.*\): install") as caught:
         prepare(settings(tmp_path))
