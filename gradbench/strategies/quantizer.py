@@ -51,8 +51,9 @@ def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
 def encode(x: Tensor, mean: Tensor, scale: Tensor, bits: int, keep_sign: bool = True) -> Codes:
     """Quantise x: (N, C, ...) to `bits` bits, for channels of the given mean (C,) and standard deviation (C,).
 
-    With `keep_sign`, the largest code of a non-positive value is `zero` - 1 and the smallest of a positive one is `zero`;
-    both exist whatever the mean is. (A positive value counts as zero when its quotient by the step underflows: below 1e-44.)
+    With `keep_sign`, the largest code of a non-positive value is `zero` - 1 and the smallest of a positive one `zero`;
+    both exist whatever the mean is. (A positive value counts as zero when its quotient by the step underflows, below
+    1e-44.)
     """
     levels = 2**bits
     shape = (1, -1, *[1] * (x.dim() - 2))
