@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 __all__ = ["use_plain_float32"]
@@ -13,6 +15,8 @@ def use_plain_float32() -> None:
     TF32 convolutions raise the gradient error of reconstruction by more than an order of magnitude; a search among
     algorithms lets two runs of the same step differ.
     """
+    # torch 2.9 alone advises against these switches, which later versions keep.
+    warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False

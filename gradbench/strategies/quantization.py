@@ -10,6 +10,7 @@ Weights, images, tensors of fewer than four axes and integers are kept as they a
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,7 +18,6 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from gradbench.invertible import InvertibleBatchNorm, InvertibleLeakyReLU, storing
 from gradbench.strategies.quantizer import channel_moments, decode, encode
@@ -33,7 +33,6 @@ class _Handle:
 
     def __init__(self, make: Callable[[], Tensor]) -> None:
         self.make = make
-        self.storages: list[StorageWeakRef] = []
 
 
 class _Activations:
@@ -44,8 +43,8 @@ class _Activations:
         self.exact_forward = exact_forward
         self.parameters = {_storage(parameter) for parameter in model.parameters()}
         self.images: set[int] = set()
-        # Handles are held by autograd's graph alone: with it they go. A weak reference to a tensor's storage keeps its
-        # address from being used again while its handle lives.
+        # Handles are held by autograd's graph and by the tensor they stand for: with these they go. An entry goes with
+        # the tensor's memory, before its address can be used again.
         self.handles: WeakValueDictionary[Hashable, _Handle] = WeakValueDictionary()
         #: Those that serve convolutions alone, since they do not keep the sign.
         self.values: WeakValueDictionary[Hashable, _Handle] = WeakValueDictionary()
@@ -73,8 +72,9 @@ class _Activations:
         self, x: Tensor, handle: _Handle, table: WeakValueDictionary[Hashable, _Handle] | None = None
     ) -> _Handle:
         """Give the live tensor x this handle, for whoever saves it next."""
-        handle.storages.append(StorageWeakRef(x.untyped_storage()))
-        (self.handles if table is None else table)[_key(x)] = handle
+        key, known = _key(x), self.handles if table is None else table
+        known[key] = handle
+        weakref.finalize(x.untyped_storage(), known.pop, key, None).atexit = False
         return handle
 
     def quantize(self, x: Tensor, mean: Tensor, scale: Tensor) -> _Handle:
