@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradbench.invertible import storing
 from gradbench.measure.noise import noise_ratio_interval
 from gradbench.strategies.base import Strategy
 
@@ -228,7 +227,7 @@ def _truths(model: nn.Module, reference: Strategy, batches: Sequence[Batch], fla
     exact = copy.deepcopy(model).double()
     truths = []
     for x, y in batches:
-        with preserved(exact), storing(exact):
+        with preserved(exact):
             gradients_of(exact, reference, (x.double(), y))
             truths.append(flat.take(exact)[0])
     return truths
