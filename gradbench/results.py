@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CELL_STATUSES", "TABLES", "VERDICTS", "Column", "Table"]
+__all__ = ["CELL_STATUSES", "SCHEMA", "TABLES", "VERDICTS", "Column", "Table"]
+
+#: The version of these tables; a run's manifest carries it.
+SCHEMA = 2
 
 Direction = Literal["lower is better", "higher is better", ""]
 
@@ -34,7 +37,8 @@ VERDICTS = (
 class Column:
     """One column: its name, pandas dtype, unit, which direction is better, whether it is firm, and its meaning.
 
-    Numbers that depend on the load of the machine are advisory (`firm=False`): they are shown, never judged.
+    Numbers that depend on the load of the machine are advisory (`firm=False`): they are shown, never judged. A run
+    whose manifest has a `schema` smaller than `since` does not have the column.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Column:
     unit: str = ""
     direction: Direction = ""
     firm: bool = True
+    since: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,14 @@ CELLS = Table(
         Column("loss", "float", "mean test loss after training", "nat", _LOWER),
         Column("missing_gradients", "int", "parameters without the gradient that stored training has", "", _LOWER),
         Column("changed_buffers", "int", "buffers that differ bitwise from stored training after one step", "", _LOWER),
+        Column(
+            "repeat_error",
+            "float",
+            "largest over steps of |h' - h| / |h|, h' the same gradient computed once more; 0 is bit for bit",
+            "",
+            _LOWER,
+            since=2,
+        ),
         Column("step_seconds", "float", "median time of one forward and backward pass", "s", _LOWER, firm=False),
         Column("time_ratio", "float", "step_seconds over that of stored in the same cell", "", _LOWER, firm=False),
         Column("peak_bytes", "float", "most memory alive in a step above weights and batch", "byte", _LOWER),

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gradbench.errors import UsageError
-from gradbench.results import TABLES
+from gradbench.results import SCHEMA, TABLES
 
 __all__ = ["Run", "read_run", "read_table"]
 
@@ -54,12 +54,14 @@ def read_run(folder: Path) -> Run:
         raise UsageError(f"{path}: not JSON: {error}") from error
     if not isinstance(manifest, dict) or "axes" not in manifest:
         raise UsageError(f"{path}: it names no axes, so the tables cannot be read")
-    axes = tuple(manifest["axes"])
-    return Run(folder, manifest, axes, {name: read_table(folder, name, axes) for name in TABLES})
+    axes, schema = tuple(manifest["axes"]), int(manifest.get("schema", 1))
+    return Run(folder, manifest, axes, {name: read_table(folder, name, axes, schema) for name in TABLES})
 
 
-def read_table(folder: Path, name: str, axes: Sequence[str]) -> pd.DataFrame:
+def read_table(folder: Path, name: str, axes: Sequence[str], schema: int = SCHEMA) -> pd.DataFrame:
     """Read one table (`name.csv`, `.csv.gz` or `.csv.xz`); `inf` and `nan` are numbers, an empty field is absent.
+
+    A column that is newer than the run's `schema` is absent throughout.
 
     Raises:
         UsageError: the file or a column is missing, or a field is not of the column's type.
@@ -73,13 +75,17 @@ def read_table(folder: Path, name: str, axes: Sequence[str]) -> pd.DataFrame:
         types = {"cell": "object", **dict.fromkeys(axes, "object"), "seed": "Int64", **types}
     absent = {column: [] if kind == "object" else ["", "nan", "NaN"] for column, kind in types.items()}
     header = pd.read_csv(path, nrows=0).columns
-    missing = [column for column in types if column not in header]
+    newer = [column.name for column in table.columns if column.since > schema and column.name not in header]
+    missing = [column for column in types if column not in header and column not in newer]
     if missing:
         raise UsageError(f"{path}: column {missing[0]!r} is missing; the columns are {', '.join(types)}")
+    present = {column: kind for column, kind in types.items() if column not in newer}
     try:
-        frame = pd.read_csv(path, dtype=types, na_values=absent, keep_default_na=False, usecols=list(types))
+        frame = pd.read_csv(path, dtype=present, na_values=absent, keep_default_na=False, usecols=list(present))
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
+    for column in newer:
+        frame[column] = pd.Series(index=frame.index, dtype=types[column])
     if name != "claims":
         for axis in axes:
             frame[axis] = _plain(frame[axis])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gradbench.cli.runs import find_run
+from gradbench.history.find import find_run
 
 __all__ = ["command"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradbench.cli.runs import find_run, is_run
 from gradbench.cli.tables import print_sentence, print_table
 from gradbench.errors import UsageError
+from gradbench.history.find import find_run, is_run
 
 if TYPE_CHECKING:
     from gradbench.analysis.summary import Summary

@@ -226,6 +226,7 @@ def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[
         summary["missing_gradients"] = max(summary.get("missing_gradients", 0), missing)
         changed = len(found[strategy.name].changed_buffers)
         summary["changed_buffers"] = max(summary.get("changed_buffers", 0), changed)
+        summary["repeat_error"] = float(np.maximum(summary.get("repeat_error", 0.0), found[strategy.name].repeat_error))
         if strategy.rebuilds and measure.activations:
             work.rows["activations"] += [
                 {"strategy": strategy.name, "step": step, "snr_db": decibel(rebuilt.snr), **asdict(rebuilt)}

@@ -8,6 +8,7 @@ grows with the number of parameters, not of minibatches.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,10 +62,13 @@ class Comparison:
         gradients: one record a parameter that requires a gradient, in the model's order.
         changed_buffers: names of the buffers that one step leaves other than stored training does, bit for bit. Batch
             norm statistics that a recomputation moves a second time are the commonest fault in the field.
+        repeat_error: |h' - h| / |h| over all parameters, h' from the same minibatch, weights and random state once
+            more; 0 when every bit is the same.
     """
 
     gradients: list[GradientErrors]
     changed_buffers: list[str]
+    repeat_error: float
 
 
 class FlatGradients:
@@ -133,6 +137,7 @@ class _Tally:
     rows: dict[str, list[Tensor]] = field(default_factory=dict)
     missing: set[int] = field(default_factory=set)
     changed_buffers: list[str] = field(default_factory=list)
+    repeat_error: float = math.nan
 
     def add(self, **values: Tensor) -> None:
         for name, value in values.items():
@@ -188,6 +193,10 @@ def measure_gradients(
                 if b == 0:
                     moved = _copied_buffers(model)
                     tally.changed_buffers = [n for n, value in buffers.items() if not torch.equal(value, moved[n])]
+            if b == 0:
+                with preserved(model):
+                    gradients_of(model, strategy, batch)
+                    tally.repeat_error = _distance(flat.take(model)[0], h)
             tally.missing.update(set(missing) - set(absent))
             e = h - g
             tally.error += (e - tally.error) / (b + 1)
@@ -203,7 +212,17 @@ def measure_gradients(
                 t = truths[b]
                 tally.add(t2=flat.sums(t * t), ht2=flat.sums((h - t) ** 2), gt2=flat.sums((g - t) ** 2))
     spread = torch.stack(deviation).cpu()
-    return {name: Comparison(_errors(flat, tally, spread), tally.changed_buffers) for name, tally in tallies.items()}
+    return {
+        name: Comparison(_errors(flat, tally, spread), tally.changed_buffers, tally.repeat_error)
+        for name, tally in tallies.items()
+    }
+
+
+def _distance(again: Tensor, h: Tensor) -> float:
+    """Return |again - h| / |h|; 0 when they are the same bit for bit, also where that is NaN."""
+    if torch.equal(again.view(torch.int64), h.view(torch.int64)):
+        return 0.0
+    return float((again - h).norm() / h.norm())
 
 
 def _copied_buffers(model: nn.Module) -> dict[str, Tensor]:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import read_run
-from gradbench.errors import EnvironmentError
-from gradbench.report.bundle import vega
+from gradbench.files import write_atomic
 from gradbench.report.facts import facts
 from gradbench.report.figure import Figure, Scene
 from gradbench.report.figures import figures
 from gradbench.report.markdown import markdown
-from gradbench.report.pack import by_column, compressed, for_script
+from gradbench.report.pack import by_column, compressed
+from gradbench.report.page import render
 from gradbench.report.palette import Palette
 from gradbench.report.rows import claim_rows, setting_rows
 from gradbench.report.words import axis_name
@@ -41,7 +35,8 @@ def build(run_folder: Path) -> Path:
     palette = Palette.of(strategies)
     shown = figures(run, Scene(summary.axes, palette))
     colours = {name: palette.colour(name) for name in strategies}
-    html = _render(
+    html = render(
+        "run",
         facts=said,
         summary=summary,
         claims=claim_rows(summary.claims),
@@ -56,8 +51,9 @@ def build(run_folder: Path) -> Path:
         charts=compressed(_charts(shown)),
         folder=run_folder.name,
     )
-    _write(run_folder / "summary.md", markdown(summary, said, run.axes))
-    return _write(run_folder / "report.html", html)
+    write_atomic(run_folder / "summary.md", markdown(summary, said, run.axes))
+    write_atomic(run_folder / "report.html", html)
+    return run_folder / "report.html"
 
 
 def _charts(shown: list[Figure]) -> dict[str, Any]:
@@ -76,35 +72,3 @@ def _charts(shown: list[Figure]) -> dict[str, Any]:
             if figure.charts
         },
     }
-
-
-def _render(**values: Any) -> str:
-    assets = resources.files("gradbench.report") / "assets"
-    scripts = [vega(), (assets / "page.js").read_text(encoding="utf-8")]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["tojson"] = for_script
-    template = environment.from_string((assets / "page.html.j2").read_text(encoding="utf-8"))
-    return template.render(
-        **values,
-        style=(assets / "page.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        script_hashes=[_hash(script) for script in scripts],
-    )
-
-
-def _hash(script: str) -> str:
-    """The script's hash for the page's content security policy, so that no other script can run in it."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise EnvironmentError(f"{path}: cannot write it: {(error.strerror or str(error)).lower()}") from error
-    return path

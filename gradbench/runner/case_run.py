@@ -16,8 +16,8 @@ from gradbench.analysis.claims import NOT_HELD
 from gradbench.analysis.summary import summarise
 from gradbench.case.expand import Cell, expand
 from gradbench.errors import EXIT
+from gradbench.files import make_writable
 from gradbench.runner.cases import Chosen
-from gradbench.runner.files import make_writable
 from gradbench.runner.fingerprint import source_fingerprint
 from gradbench.runner.folder import write_run
 from gradbench.runner.gate import Gate

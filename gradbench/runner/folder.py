@@ -11,8 +11,8 @@ from gradbench.analysis.claims import evaluate
 from gradbench.analysis.tables import read_table
 from gradbench.case.expand import Cell
 from gradbench.case.schema import Case
+from gradbench.files import cannot_write, write_atomic
 from gradbench.results import TABLES
-from gradbench.runner.files import cannot_write, write_atomic
 from gradbench.runner.manifest import now
 from gradbench.runner.store import Rows
 from gradbench.runner.tables import write_claims, write_tables

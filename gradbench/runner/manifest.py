@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gradbench
+from gradbench.results import SCHEMA
 from gradbench.runner.cases import Chosen
 from gradbench.runner.options import RunOptions
 from gradbench.runner.pool import Pool
@@ -52,7 +53,7 @@ def manifest(
     """
     unfinished = sum(count for status, count in statuses.items() if status not in FINISHED)
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "run": _run_id(chosen.profile),
         "state": "interrupted" if interrupted else "incomplete" if unfinished else "complete",
         "case": chosen.name,

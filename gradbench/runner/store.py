@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gradbench.errors import EnvironmentError
+from gradbench.files import write_atomic
 from gradbench.results import CELL_STATUSES
-from gradbench.runner.files import write_atomic
 
 __all__ = ["FINISHED", "Record", "Rows", "Store"]
 

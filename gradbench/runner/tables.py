@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gradbench.case.expand import Cell
+from gradbench.files import atomic
 from gradbench.results import CELL_STATUSES, TABLES, Column
-from gradbench.runner.files import atomic
 from gradbench.runner.plan import strategies
 from gradbench.runner.store import Rows
 

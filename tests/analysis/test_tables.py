@@ -55,6 +55,16 @@ def test_a_missing_column_is_named(run: Path) -> None:
         read_run(run)
 
 
+def test_a_column_newer_than_the_run_is_absent(run: Path) -> None:
+    text = (run / "cells.csv").read_text()
+    (run / "cells.csv").write_text(text.replace("repeat_error", "unknown", 1))
+    with pytest.raises(UsageError, match=r"cells\.csv: column 'repeat_error' is missing"):
+        read_table(run, "cells", ["model", "depth", "slope"])
+    older = read_table(run, "cells", ["model", "depth", "slope"], schema=1)
+    assert older["repeat_error"].isna().all()
+    assert older["repeat_error"].dtype == "float64"
+
+
 def test_a_missing_file_is_named(run: Path) -> None:
     (run / "training.csv").unlink()
     with pytest.raises(UsageError, match=r"training\.csv is missing"):

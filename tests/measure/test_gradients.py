@@ -237,3 +237,24 @@ def test_a_buffer_moved_twice_is_named() -> None:
     found = measure_gradients(model, Stored(), [Stored(), MovesTwice()], small_batches(2), 0)
     assert found["stored"].changed_buffers == []
     assert found["twice"].changed_buffers == ["1.running_var"]
+
+
+def test_a_strategy_that_does_not_repeat_itself_is_found() -> None:
+    class Restless(Stored):
+        calls = 0
+
+        @property
+        def name(self) -> str:
+            return "restless"
+
+        @contextmanager
+        def applied_to(self, model: nn.Module) -> Iterator[None]:
+            yield
+            self.calls += 1
+            for parameter in model.parameters():
+                parameter.grad.mul_(1 + 0.01 * self.calls)
+
+    found = measure_gradients(small_network(), Stored(), [Stored(), Restless()], small_batches(2), 0)
+    assert found["stored"].repeat_error == 0
+    # The first call scales by 1.01 and the second by 1.02; stored training beside it does not count.
+    assert found["restless"].repeat_error == pytest.approx(0.01 / 1.01, rel=1e-5)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from gradbench.results import TABLES
+from gradbench.results import SCHEMA, TABLES
 
 AXES = ("model", "depth", "negative_slope")
 INJECTION = "<script>window.injected = 1</script><img src=x onerror='window.injected = 1'>"
@@ -176,6 +176,7 @@ def _cost(rng: np.random.Generator, strategy: str, model: str, depth: int) -> di
         "wall_seconds": 60 + depth,
         "missing_gradients": 0,
         "changed_buffers": 0,
+        "repeat_error": 0.0,
     }
 
 
@@ -302,7 +303,7 @@ def _manifest(
     cells: Sequence[Mapping[str, Any]], depths: Sequence[int], slopes: Sequence[float], seeds: int
 ) -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "case": "hybrid-depth-sweep",
         "profile": "full",
         "argv": ["gradbench", "run", "--case", "hybrid-depth-sweep", "--profile", "full"],

@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(EnvironmentError, match=r"summary\.md: cannot write it: no space left on device"):
+    monkeypatch.setattr("gradbench.files.os.fsync", full)
+    with pytest.raises(EnvironmentError, match=r"summary\.md: cannot write there: no space left on device"):
         build(run)
     assert not list(run.glob("*.tmp"))

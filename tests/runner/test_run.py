@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from gradbench.errors import EXIT, CaseError, EnvironmentError, UsageError
+from gradbench.files import cannot_write, write_atomic
 from gradbench.results import TABLES
 from gradbench.runner import case_run, store
-from gradbench.runner.files import cannot_write, write_atomic
 
 if TYPE_CHECKING:
     from conftest import Planted

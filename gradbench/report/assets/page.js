@@ -1,6 +1,8 @@
 "use strict";
 (() => {
-  const table = document.getElementById("table"), body = table.tBodies[0], headings = [...table.tHead.rows[0].cells];
+  const table = document.getElementById("table");
+  if (!table) return;
+  const body = table.tBodies[0], headings = [...table.tHead.rows[0].cells];
   const key = (row, column) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
   const compare = (a, b) => {
     const x = a === "inf" ? Infinity : Number(a), y = b === "inf" ? Infinity : Number(b);
@@ -42,6 +44,7 @@
 })();
 
 (async () => {
+  if (!document.getElementById("charts")) return;
   const packed = Uint8Array.from(atob(document.getElementById("charts").textContent), (letter) => letter.charCodeAt(0));
   const page = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
   const font = getComputedStyle(document.body).fontFamily;

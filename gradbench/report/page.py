@@ -1,0 +1,70 @@
+"""Every HTML page is a template over `base.html.j2`; its scripts stand inside it, or in files that pages share."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from gradbench.files import make_writable, write_atomic
+from gradbench.report.bundle import vega
+from gradbench.report.pack import for_script
+
+__all__ = ["render", "write_scripts"]
+
+
+def render(template: str, /, scripts: str | None = None, **values: Any) -> str:
+    """Return the page that `assets/TEMPLATE.html.j2` makes of `values`; text in them is escaped.
+
+    Args:
+        template: it extends `base.html.j2`, and fills the blocks `title`, `header`, `main` and perhaps `nav`.
+        scripts: the folder, as a URL relative to the page, that `write_scripts` has filled; None puts the scripts into
+            the page, so that it is one file.
+        values: what the template names; `charts`, if there is one, is what `pack.compressed` returned.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gradbench.report", "assets"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tojson"] = for_script
+    used = {name: text for name, text in _scripts().items() if name != "vega.js" or values.get("charts")}
+    return environment.get_template(f"{template}.html.j2").render(
+        **{"charts": "", **values},
+        style=_asset("page.css"),
+        folder_of_scripts=scripts,
+        scripts=[{"name": name, "text": text, "hash": _hash(text)} for name, text in used.items()],
+    )
+
+
+def write_scripts(folder: Path) -> None:
+    """Write the scripts that pages with `scripts=` share.
+
+    Raises:
+        EnvironmentError: the folder cannot be written to.
+    """
+    make_writable(folder)
+    for name, text in _scripts().items():
+        write_atomic(folder / name, text)
+
+
+@cache
+def _scripts() -> Mapping[str, str]:
+    return {"vega.js": vega(), "page.js": _asset("page.js")}
+
+
+def _asset(name: str) -> str:
+    return (resources.files("gradbench.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """The script's hash for the page's content security policy, so that no other script can run in it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

@@ -1,0 +1,1 @@
+"""A folder of reports becomes static pages that open from disk. Never imports torch."""
