@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gradbench.analysis.summary import summarise_run
-from gradbench.analysis.tables import read_run
+from gradbench.analysis.tables import Run, read_run
 from gradbench.files import write_atomic
 from gradbench.report.facts import facts
 from gradbench.report.figure import Figure, Scene
@@ -19,7 +19,7 @@ from gradbench.report.rows import claim_rows, setting_rows
 from gradbench.report.words import axis_name
 from gradbench.results import TABLES, VERDICTS
 
-__all__ = ["build"]
+__all__ = ["build", "render_run"]
 
 
 def build(run_folder: Path) -> Path:
@@ -30,14 +30,22 @@ def build(run_folder: Path) -> Path:
         EnvironmentError: the folder cannot be written to.
     """
     run = read_run(run_folder)
-    summary, said = summarise_run(run), facts(run)
+    write_atomic(run_folder / "summary.md", markdown(summarise_run(run), facts(run), run.axes))
+    write_atomic(run_folder / "report.html", render_run(run))
+    return run_folder / "report.html"
+
+
+def render_run(run: Run, scripts: str | None = None) -> str:
+    """Return a run's page; `scripts` is the folder of shared scripts, see `page.render`."""
+    summary = summarise_run(run)
     strategies = [str(name) for name in run.tables["cells"]["strategy"].unique()]
     palette = Palette.of(strategies)
     shown = figures(run, Scene(summary.axes, palette))
     colours = {name: palette.colour(name) for name in strategies}
-    html = render(
+    return render(
         "run",
-        facts=said,
+        scripts=scripts,
+        facts=facts(run),
         summary=summary,
         claims=claim_rows(summary.claims),
         figures=shown,
@@ -49,11 +57,8 @@ def build(run_folder: Path) -> Path:
         tables=[table for table in TABLES.values() if table.name != "claims"],
         verdicts=VERDICTS,
         charts=compressed(_charts(shown)),
-        folder=run_folder.name,
+        folder=run.folder.name,
     )
-    write_atomic(run_folder / "summary.md", markdown(summary, said, run.axes))
-    write_atomic(run_folder / "report.html", html)
-    return run_folder / "report.html"
 
 
 def _charts(shown: list[Figure]) -> dict[str, Any]:
