@@ -1,0 +1,56 @@
+"""Runs that may be held against each other number by number: of one case, one profile, the same sets, one environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradbench.errors import UsageError
+
+__all__ = ["Series", "read_manifest", "series_of"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """What the runs of one series have in common.
+
+    Attributes:
+        case: the case's name.
+        profile: the profile's name, or None.
+        sets: what `--set` changed, as "key=value", the last word on each key, sorted.
+        environment: the key of `gradbench.compare.environment`.
+    """
+
+    case: str
+    profile: str | None
+    sets: tuple[str, ...]
+    environment: str
+
+
+def series_of(manifest: Mapping[str, Any]) -> Series:
+    """The series of the run with this manifest."""
+    from gradbench.compare.environment import environment_key
+
+    last = {entry.partition("=")[0].strip(): entry for entry in manifest.get("sets", [])}
+    return Series(manifest["case"], manifest.get("profile"), tuple(sorted(last.values())), environment_key(manifest))
+
+
+def read_manifest(run_folder: Path) -> dict[str, Any]:
+    """The manifest of the run in `run_folder`.
+
+    Raises:
+        UsageError: it is not there, or not JSON.
+    """
+    path = run_folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{run_folder}: manifest.json is missing, so this is not the folder of a run") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not JSON: {error}") from error
+    if not isinstance(manifest, dict):
+        raise UsageError(f"{path}: not the manifest of a run")
+    return manifest
