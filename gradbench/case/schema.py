@@ -77,39 +77,63 @@ class Model(Section):
     """The network. `depth` counts layers (layerwise, the stem among them) or reversible blocks (hybrid)."""
 
     name: Annotated[str, AfterValidator(_known(MODELS))] = "hybrid"
+    """A name of the table of models."""
     depth: Annotated[int, Field(ge=1)] = 3
+    """Layers, the stem among them (`layerwise`), or reversible blocks (`hybrid`)."""
     width: Annotated[int, Field(ge=4, multiple_of=4)] = 32
+    """Channels of the first stage; a channel pooling multiplies them by four."""
     negative_slope: Annotated[float, Field(gt=0)] = 0.2
+    """Slope of the leaky ReLU below 0: 1 is linear, and the smaller it is, the more its inverse enlarges errors."""
     eps_i: Annotated[float, Field(ge=0)] = 0.1
+    """Smallest scale of the invertible batch norm, (|gamma| + eps_i)."""
     pooling: Many[Literal["channel", "batch"]] = ("channel", "channel")
+    """What stands between the stages, one stage more than there are entries; each halves the image."""
     branch_layers: Annotated[int, Field(ge=1)] = 1
+    """Layers in each branch of a reversible block (`hybrid`)."""
     norm_inverse: Literal["affine", "renormalize"] = "affine"
+    """How a norm is undone: by its saved statistics, or by normalising its output once more."""
 
 
 class Data(Section):
     """The data set, the batch and the augmentation (which happens on the device)."""
 
     name: Annotated[str, AfterValidator(_known(DATASETS))] = "digits"
+    """A name of the table of data sets."""
     path: str | None = None
+    """The file of `npz`; the folder of `cifar10`, by default `$GRADBENCH_DATA`, else `~/.cache/gradbench`."""
     batch_size: Annotated[int, Field(ge=2)] = 128
+    """Images in a minibatch."""
     crop: Annotated[int, Field(ge=0)] = 0
+    """Training images are shifted by up to this many pixels each way, mirrored at the edge."""
     flip: bool = False
+    """Whether training images are mirrored left to right, half of the time."""
     image_size: Annotated[int, Field(ge=4)] = 32
+    """Height and width in pixels; `digits` and `synthetic` take any, the others have their own."""
     classes: Annotated[int, Field(ge=2)] = 10
+    """Number of classes; `digits` and `cifar10` have ten."""
 
 
 class Train(Section):
     """Training: the same seed, initialisation and data order for every strategy."""
 
     optimizer: Literal["sgd"] = "sgd"
+    """SGD, with Nesterov momentum where the momentum is above 0."""
     steps: Annotated[int, Field(ge=0)] = 0
+    """Optimiser steps of a whole training."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    """Peak of the schedule."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """Weight decay of SGD, on every parameter."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the steps over which the learning rate rises from 0 to its peak; then it falls to 0, both linearly."""
     strategies: Literal["all", "none"] | Annotated[Many[StrategyName], AfterValidator(_distinct)] = "all"
+    """Which strategies train a network of their own: all that are measured, none, or those listed and `stored`."""
     evaluate_every: Annotated[int, Field(ge=1)] = 50
+    """Steps between two evaluations on test images."""
     evaluate_images: Annotated[int, Field(ge=1)] = 2000
+    """How many test images, the first ones."""
 
 
 class Measure(Section):
@@ -121,13 +145,21 @@ class Measure(Section):
     strategies: Annotated[Many[StrategyName], AfterValidator(_distinct), AfterValidator(_beside_stored)] = (
         "reconstruct",
     )
+    """A list of names from the table of strategies."""
     parameters: Literal["weights", "all"] = "weights"
+    """Which parameters get a row in gradients.csv; verdicts are of weights in any case."""
     at: Annotated[Many[Annotated[int, Field(ge=0)]], AfterValidator(_distinct), Field(min_length=1)] = (0,)
+    """After how many steps of stored training gradients and activations are measured; 0 is initialisation."""
     sgd_batches: Annotated[int, Field(ge=2)] = 16
+    """Minibatches without an image in common, over which errors and the noise of SGD are taken."""
     truth_batches: Annotated[int, Field(ge=0)] = 2
+    """How many of them get the gradient in float64 too; without any, no verdict is `rounding`."""
     activations: bool = True
+    """Whether the SNR of rebuilt activations is measured."""
     cost: bool = True
+    """Whether time and memory are measured; they are with seed 0 only."""
     cost_repeats: Annotated[int, Field(ge=1)] = 5
+    """Repetitions of a step that its median time is taken over."""
 
 
 class Settings(Section):
@@ -143,13 +175,16 @@ class Exclude(Section):
     """Points of the matrix, or seeds at them, that are not run: `when` names axes or `seed`."""
 
     when: Annotated[dict[str, Match], Field(min_length=1)]
+    """Axes, or `seed`, with a value or a list of values; all of them must match."""
 
 
 class Override(Section):
     """Other settings for some points of the matrix: `when` names axes (or `seed`), `set` names keys."""
 
     when: Annotated[dict[str, Match], Field(min_length=1)]
+    """Axes, or `seed`, with a value or a list of values; all of them must match."""
     set: Annotated[dict[str, Any], Field(min_length=1)]
+    """Settings by their dotted keys, such as `"train.steps" = 40`; not an axis."""
 
 
 class Quantity(Section):
@@ -160,12 +195,19 @@ class Quantity(Section):
     """
 
     table: Literal["cells", "gradients", "activations", "training"]
+    """A table of results."""
     column: str
+    """One of its columns."""
     where: dict[str, Match] = {}
+    """Columns and axes with a value or a list of values; all of them must match."""
     within: Literal["min", "median", "mean", "max", "share"] = "median"
+    """How the rows of one cell become one number; `share` is the share of rows that equal `equals`."""
     equals: Scalar | list[Scalar] | None = None
+    """Of `share`: a value or a list of values."""
     slope_over: str | None = None
+    """An axis: the number of a seed is the least-squares slope of its cells over it."""
     across: Literal["min", "median", "mean", "max"] = "median"
+    """How the cells of one seed become one number, where there is no `slope_over`."""
 
 
 class Claim(Section):
@@ -176,12 +218,19 @@ class Claim(Section):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    """Short name, for links and tables."""
     says: str
+    """The sentence that is held or not."""
     source: str = "gradbench"
+    """Who says it."""
     value: Quantity
+    """The number: a table as `quantity` below."""
     minus: Quantity | None = None
+    """A quantity that is taken away from it, seed by seed."""
     divided_by: Quantity | None = None
+    """A quantity that it is divided by, seed by seed."""
     test: Annotated[str, Field(pattern=r"^(<=|>=|<|>|==) *-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?$")]
+    """What the median over seeds is held against."""
 
 
 class Case(Settings):
@@ -190,13 +239,24 @@ class Case(Settings):
     model_config = ConfigDict(populate_by_name=True)
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
+    """The version of this format."""
     title: str
+    """What lists and the report call it."""
     question: str = ""
+    """The question that the report stands under."""
     source: str = ""
+    """Who asked it first."""
     tags: Annotated[Many[str], AfterValidator(_distinct)] = ()
+    """Words to choose cases by; `nightly` makes it part of a night."""
     seeds: Annotated[int, Field(ge=1)] = 3
+    """How many: seeds 0, 1, ... decide initialisation, order of the images and augmentation."""
     matrix: dict[str, list[Scalar]] = {}
+    """Axes, each a setting with a list of values; every combination is a point."""
     exclude: Many[Exclude] = ()
+    """Points of the matrix that are not run."""
     override: Many[Override] = ()
+    """Other settings for some points."""
     claim: Many[Claim] = ()
+    """The claims that the run decides."""
     profile: dict[str, dict[str, Any]] = {}
+    """By name, settings that `--profile NAME` puts over those of the file."""
