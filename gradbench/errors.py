@@ -5,18 +5,29 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["EXIT", "CaseError", "EnvironmentError", "GradbenchError", "UsageError", "did_you_mean"]
+__all__ = ["EXIT", "EXIT_CODES", "CaseError", "EnvironmentError", "GradbenchError", "UsageError", "did_you_mean"]
 
 
 class EXIT:
     """The exit codes of every verb."""
 
     OK = 0
-    FAILED = 1  # a claim, gate or comparison failed
-    USAGE = 2  # bad usage or a bad case file
-    INCOMPLETE = 3  # some cells did not finish
-    ENVIRONMENT = 4  # this machine cannot do it
+    FAILED = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    ENVIRONMENT = 4
     INTERRUPTED = 130
+
+
+#: What each exit code says; the worst is the one of a command that does several things.
+EXIT_CODES = {
+    EXIT.OK: "all is fine",
+    EXIT.FAILED: "a claim, a gate or a comparison failed",
+    EXIT.USAGE: "bad usage, or a mistake in a case file",
+    EXIT.INCOMPLETE: "some cells did not finish",
+    EXIT.ENVIRONMENT: "this machine cannot do it: no GPU, no package, no data, no room",
+    EXIT.INTERRUPTED: "interrupted",
+}
 
 
 class GradbenchError(Exception):
