@@ -139,14 +139,10 @@ class Scene:
 
         `words` describe it to who cannot see it; `params` are further parameters, which may rest on the choices.
         """
-        chart = chart.add_params(alt.param(name="choice_group", value=""))
-        for control in controls:
-            if control.name != "variant":
-                chart = chart.add_params(alt.param(name=f"choice_{control.name}", value=control.value))
-        spec: dict[str, Any] = chart.properties(width="container", height=height, description=words).to_dict(
-            validate=False
-        )
-        spec["params"] += params
+        spec: dict[str, Any] = chart.to_dict(validate=False)
+        spec |= {"width": "container", "height": height, "description": words}
+        choices = [{"name": f"choice_{one.name}", "value": one.value} for one in controls if one.name != "variant"]
+        spec["params"] = [{"name": "choice_group", "value": ""}, *choices, *params]
         for name in ("$schema", "config"):
             spec.pop(name, None)
         source = spec["data"] if "data" in spec else spec["layer"][0]["data"]
