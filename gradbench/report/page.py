@@ -19,29 +19,26 @@ from gradbench.report.pack import for_script
 __all__ = ["render", "write_scripts"]
 
 
-def render(template: str, /, scripts: str | None = None, **values: Any) -> str:
+def render(template: str, /, scripts: str | None = None, package: str = "gradbench.report", **values: Any) -> str:
     """Return the page that `assets/TEMPLATE.html.j2` makes of `values`; text in them is escaped.
 
     Args:
-        template: it extends `base.html.j2`, and fills the blocks `title`, `header`, `main` and perhaps `nav`.
+        template: it extends `base.html.j2`, and fills the blocks `title`, `header`, `main` and perhaps `style`.
         scripts: the folder, as a URL relative to the page, that `write_scripts` has filled; None puts the scripts into
             the page, so that it is one file.
+        package: whose `assets` are looked into first, before those of the report.
         values: what the template names; `charts`, if there is one, is what `pack.compressed` returned.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gradbench.report", "assets"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["tojson"] = for_script
     used = {name: text for name, text in _scripts().items() if name != "vega.js" or values.get("charts")}
-    return environment.get_template(f"{template}.html.j2").render(
-        **{"charts": "", **values},
-        style=_asset("page.css"),
-        folder_of_scripts=scripts,
-        scripts=[{"name": name, "text": text, "hash": _hash(text)} for name, text in used.items()],
+    return (
+        _environment(package)
+        .get_template(f"{template}.html.j2")
+        .render(
+            **{"charts": "", **values},
+            style=_asset("page.css"),
+            folder_of_scripts=scripts,
+            scripts=[{"name": name, "text": text, "hash": _hash(text)} for name, text in used.items()],
+        )
     )
 
 
@@ -54,6 +51,20 @@ def write_scripts(folder: Path) -> None:
     make_writable(folder)
     for name, text in _scripts().items():
         write_atomic(folder / name, text)
+
+
+@cache
+def _environment(package: str) -> jinja2.Environment:
+    packages = dict.fromkeys((package, "gradbench.report"))
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, "assets") for name in packages]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["tojson"] = for_script
+    return environment
 
 
 @cache
