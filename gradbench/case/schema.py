@@ -175,14 +175,14 @@ class Exclude(Section):
     """Points of the matrix, or seeds at them, that are not run: `when` names axes or `seed`."""
 
     when: Annotated[dict[str, Match], Field(min_length=1)]
-    """Axes, or `seed`, with a value or a list of values; all of them must match."""
+    """Axes, or `seed`, each with a value or a list of values; all of them must match."""
 
 
 class Override(Section):
     """Other settings for some points of the matrix: `when` names axes (or `seed`), `set` names keys."""
 
     when: Annotated[dict[str, Match], Field(min_length=1)]
-    """Axes, or `seed`, with a value or a list of values; all of them must match."""
+    """Axes, or `seed`, each with a value or a list of values; all of them must match."""
     set: Annotated[dict[str, Any], Field(min_length=1)]
     """Settings by their dotted keys, such as `"train.steps" = 40`; not an axis."""
 
@@ -199,11 +199,11 @@ class Quantity(Section):
     column: str
     """One of its columns."""
     where: dict[str, Match] = {}
-    """Columns and axes with a value or a list of values; all of them must match."""
+    """Columns and axes, each with a value or a list of values; all of them must match."""
     within: Literal["min", "median", "mean", "max", "share"] = "median"
     """How the rows of one cell become one number; `share` is the share of rows that equal `equals`."""
     equals: Scalar | list[Scalar] | None = None
-    """Of `share`: a value or a list of values."""
+    """Of `share`: what counts."""
     slope_over: str | None = None
     """An axis: the number of a seed is the least-squares slope of its cells over it."""
     across: Literal["min", "median", "mean", "max"] = "median"
@@ -218,19 +218,19 @@ class Claim(Section):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    """Short name, for links and tables."""
+    """Short name for links and tables, of a-z, 0-9 and hyphens."""
     says: str
     """The sentence that is held or not."""
     source: str = "gradbench"
     """Who says it."""
     value: Quantity
-    """The number: a table as `quantity` below."""
+    """The number."""
     minus: Quantity | None = None
     """A quantity that is taken away from it, seed by seed."""
     divided_by: Quantity | None = None
     """A quantity that it is divided by, seed by seed."""
     test: Annotated[str, Field(pattern=r"^(<=|>=|<|>|==) *-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?$")]
-    """What the median over seeds is held against."""
+    """What the median over seeds is held against: a comparison with a number, such as `>= 40`."""
 
 
 class Case(Settings):
