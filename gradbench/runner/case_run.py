@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gradbench import data
@@ -26,7 +27,7 @@ from gradbench.runner.options import RunOptions, Targets
 from gradbench.runner.plan import Planned, cores, default_jobs, in_running_order, plan
 from gradbench.runner.pool import Outcome, Pool, Task, ask
 from gradbench.runner.progress import Lines, duration
-from gradbench.runner.store import FINISHED, Record, Store
+from gradbench.runner.store import FINISHED, Record, Store, cells_folder
 from gradbench.runner.tables import absent, cell_status, failure_rows, problem
 from gradbench.runner.worker import load_target
 
@@ -44,12 +45,13 @@ class CaseRun:
         environment: dict[str, Any],
         show: Lines,
         interrupt: Callable[[], bool],
+        tell: Callable[[Path], None],
     ) -> None:
         self._chosen, self._options, self._targets = chosen, options, targets
-        self._environment, self._show, self._interrupt = environment, show, interrupt
+        self._environment, self._show, self._interrupt, self._tell = environment, show, interrupt, tell
         self._started, self._clock = now(), time.monotonic()
         self._out = options.out / chosen.name
-        self._store = Store(self._out / ".cells", note=show.note)
+        self._store = Store(cells_folder(self._out, options.night), note=show.note)
         jobs = options.jobs or default_jobs(environment["device"])
         self._pool = Pool(jobs, max(1, cores() // jobs), options.timeout, targets.preload)
         self._planned = plan(expand(chosen.case, chosen.name), self._deciding(), data.identity)
@@ -170,6 +172,7 @@ class CaseRun:
         )
         build = load_target(self._targets.report)
         folder, report = write_run(self._out, about, self._chosen.case, self._results(), build)
+        self._tell(folder)
         summary = summarise(folder)
         if self._options.verbosity >= 0:
             print(summary.sentence)

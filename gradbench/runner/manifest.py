@@ -63,6 +63,7 @@ def manifest(
         "profile": chosen.profile,
         "profile_reason": chosen.why,
         "sets": list(options.sets),
+        "night": options.night,
         "argv": list(options.argv),
         "command": _command(chosen, options, environment["device"], pool.jobs),
         "gradbench": gradbench.__version__,

@@ -27,6 +27,8 @@ class RunOptions:
         timeout: seconds that a cell may take, the waiting for the device included.
         verbosity: -1 quiet, 0, 1 with verdicts.
         argv: the command line as it was typed.
+        night: the date of a night, whose cells are stored apart: those of a night that was interrupted are kept, those of
+            another are not used.
     """
 
     cases: tuple[str, ...]
@@ -41,6 +43,7 @@ class RunOptions:
     timeout: float | None = None
     verbosity: int = 0
     argv: tuple[str, ...] = ()
+    night: str | None = None
 
 
 @dataclass(frozen=True)

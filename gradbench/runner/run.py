@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from gradbench.errors import EXIT, UsageError
@@ -20,10 +21,13 @@ __all__ = ["RunOptions", "Targets", "run_cases"]
 _TARGETS = Targets()
 
 
-def run_cases(options: RunOptions, targets: Targets = _TARGETS) -> int:
+def run_cases(
+    options: RunOptions, targets: Targets = _TARGETS, tell: Callable[[Path], None] = lambda folder: None
+) -> int:
     """Run the cases one after another and return the exit code, the worst of theirs.
 
-    Finished cells of earlier runs are not run again. The result is printed on stdout, the progress on stderr.
+    Finished cells of earlier runs are not run again. The result is printed on stdout, the progress on stderr; `tell` is
+    called with the folder of each run that was written.
 
     Raises:
         CaseError: mistakes in a case file, or an unknown name.
@@ -37,7 +41,7 @@ def run_cases(options: RunOptions, targets: Targets = _TARGETS) -> int:
         environment = ask(Task("the probe", targets.probe, (options.device,)), interrupt, targets.preload)
         chosen = [] if interrupt() else [choose(path, options, environment) for path in paths]
         for one in chosen:
-            run = CaseRun(one, options, targets, environment, progress(options.verbosity), interrupt)
+            run = CaseRun(one, options, targets, environment, progress(options.verbosity), interrupt, tell)
             codes.append(run.describe() if options.dry_run else run.run(Gate(Path(temporary))))
             if interrupt():
                 break

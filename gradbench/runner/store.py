@@ -12,7 +12,7 @@ from gradbench.errors import EnvironmentError
 from gradbench.files import write_atomic
 from gradbench.results import CELL_STATUSES
 
-__all__ = ["FINISHED", "Record", "Rows", "Store"]
+__all__ = ["FINISHED", "Record", "Rows", "Store", "cells_folder"]
 
 #: The rows of each table, as `measure.cell.run_cell` returns them.
 Rows = dict[str, list[dict[str, Any]]]
@@ -44,6 +44,12 @@ class Record:
     environment: str
     device: str
     time: str
+
+
+def cells_folder(case_folder: Path, night: str | None = None) -> Path:
+    """Where the records of a case are; those of each night are apart."""
+    cells = case_folder / ".cells"
+    return cells / night if night else cells
 
 
 class Store:
