@@ -27,8 +27,8 @@ class RunOptions:
         timeout: seconds that a cell may take, the waiting for the device included.
         verbosity: -1 quiet, 0, 1 with verdicts.
         argv: the command line as it was typed.
-        night: the date of a night, whose cells are stored apart: those of a night that was interrupted are kept, those of
-            another are not used.
+        night: the date of the night that this is a part of; its cells are stored apart, so that an interrupted night
+            goes on and no cell of another is used.
     """
 
     cases: tuple[str, ...]
