@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from gradbench.report.rows import claim_rows, setting_rows
 from gradbench.report.words import axis_name
 from gradbench.results import TABLES, VERDICTS
 
-__all__ = ["build", "render_run"]
+__all__ = ["Link", "build", "charts", "render_run"]
+
+#: The words of a link, and its URL relative to the page.
+Link = tuple[str, str]
 
 
 def build(run_folder: Path) -> Path:
@@ -35,8 +39,15 @@ def build(run_folder: Path) -> Path:
     return run_folder / "report.html"
 
 
-def render_run(run: Run, scripts: str | None = None) -> str:
-    """Return a run's page; `scripts` is the folder of shared scripts, see `page.render`."""
+def render_run(run: Run, scripts: str | None = None, trail: Sequence[Link] = (), related: Sequence[Link] = ()) -> str:
+    """Return a run's page.
+
+    Args:
+        run: its tables.
+        scripts: the folder of shared scripts, see `page.render`.
+        trail: of a site, the pages above this one.
+        related: of a site, other pages about this run.
+    """
     summary = summarise_run(run)
     strategies = [str(name) for name in run.tables["cells"]["strategy"].unique()]
     palette = Palette.of(strategies)
@@ -56,12 +67,14 @@ def render_run(run: Run, scripts: str | None = None) -> str:
         strategies=strategies,
         tables=[table for table in TABLES.values() if table.name != "claims"],
         verdicts=VERDICTS,
-        charts=compressed(_charts(shown)),
+        charts=compressed(charts(shown)),
         folder=run.folder.name,
+        trail=trail,
+        related=related,
     )
 
 
-def _charts(shown: list[Figure]) -> dict[str, Any]:
+def charts(shown: Sequence[Figure]) -> dict[str, Any]:
     """What the page's script needs: the datasets once, and the charts of each figure."""
     return {
         "data": {name: by_column(frame) for figure in shown for name, frame in figure.data.items()},
