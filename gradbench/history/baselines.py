@@ -11,7 +11,7 @@ from typing import Any
 
 from gradbench.errors import UsageError
 from gradbench.files import write_atomic
-from gradbench.history.series import Series, read_manifest, series_of
+from gradbench.history.series import Series, place, read_manifest, series_of
 
 __all__ = ["FILE", "Baseline", "accept", "baseline_of", "baselines", "find_baseline"]
 
@@ -71,7 +71,7 @@ def baseline_of(run_folder: Path) -> Path:
     if found is None:
         others = len(baselines(case))
         elsewhere = f" ({others} for other profiles, sets or environments)" if others else ""
-        here = f"{manifest['case']}, profile {manifest.get('profile')}, {_where(manifest)}"
+        here = f"{manifest['case']}, profile {manifest.get('profile')}, {place(manifest)}"
         accept = f"`gradbench baseline accept {run_folder} --reason TEXT` accepts one"
         raise UsageError(f"no baseline was accepted for {here}{elsewhere}; {accept}")
     if not (case / found.run / "manifest.json").is_file():
@@ -99,10 +99,10 @@ def accept(run_folder: Path, reason: str, incomplete: bool = False) -> Baseline:
         counts = ", ".join(f"{count} {status}" for status, count in manifest.get("cells_by_status", {}).items())
         raise UsageError(f"{run_folder}: the run is {state} ({counts}); --incomplete accepts it all the same")
     if folder.parent.name != manifest["case"]:
-        place = folder.parent.parent / manifest["case"]
-        raise UsageError(f"{run_folder}: lies apart from the runs of its case; copy it into {place}/ first")
+        there = folder.parent.parent / manifest["case"]
+        raise UsageError(f"{run_folder}: lies apart from the runs of its case; copy it into {there}/ first")
     time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    one = Baseline(folder.name, series_of(manifest), _where(manifest), " ".join(reason.split()), state, time)
+    one = Baseline(folder.name, series_of(manifest), place(manifest), " ".join(reason.split()), state, time)
     entries = [asdict(each) for each in (*baselines(folder.parent), one)]
     write_atomic(folder.parent / FILE, json.dumps({"baselines": entries}, indent=2) + "\n")
     return one
@@ -111,10 +111,3 @@ def accept(run_folder: Path, reason: str, incomplete: bool = False) -> Baseline:
 def _baseline(entry: Mapping[str, Any]) -> Baseline:
     series = Series(**{**entry["series"], "sets": tuple(entry["series"]["sets"])})
     return Baseline(**{**entry, "series": series})
-
-
-def _where(manifest: Mapping[str, Any]) -> str:
-    """The environment of a run in words."""
-    from gradbench.compare.environment import environment
-
-    return ", ".join(f"{name} {value}" for name, value in environment(manifest).items())

@@ -1,4 +1,4 @@
-"""Runs that may be held against each other number by number: of one case, one profile, the same sets, one environment."""
+"""Runs that may be held against each other number by number: one case, one profile, the same sets, one environment."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gradbench.compare.environment import environment, environment_key
 from gradbench.errors import UsageError
 
-__all__ = ["Series", "read_manifest", "series_of"]
+__all__ = ["Series", "place", "read_manifest", "series_of"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,17 @@ class Series:
 
 def series_of(manifest: Mapping[str, Any]) -> Series:
     """The series of the run with this manifest."""
-    from gradbench.compare.environment import environment_key
-
     last = {entry.partition("=")[0].strip(): entry for entry in manifest.get("sets", [])}
     return Series(manifest["case"], manifest.get("profile"), tuple(sorted(last.values())), environment_key(manifest))
+
+
+def place(manifest: Mapping[str, Any]) -> str:
+    """The environment of a run in a few words: torch, the device's name, versions, threads; no flags."""
+    return ", ".join(
+        value if name == "device name" else f"{name} {value}"
+        for name, value in environment(manifest).items()
+        if name not in ("device", "numpy") and not name.startswith("flag ")
+    )
 
 
 def read_manifest(run_folder: Path) -> dict[str, Any]:
