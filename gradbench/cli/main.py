@@ -20,6 +20,7 @@ VERBS = {
     "list": "List the shipped cases, or the strategies, models or data sets.",
     "show": "Show a case with its profile applied, or the verdicts of a run.",
     "report": "Rebuild a run's report from its tables.",
+    "baseline": "Accept a run as what later ones are held against, or list what was accepted.",
     "validate": "Check case files and report every mistake at once.",
     "doctor": "Check this machine: each line is ok, or says what to do.",
 }
