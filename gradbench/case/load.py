@@ -12,10 +12,10 @@ from gradbench.case.contradictions import check_settings
 from gradbench.case.find import find
 from gradbench.case.keys import flatten, nest
 from gradbench.case.layers import MATRIX, Changes, Layer, matrix_of, read_layer, stack
-from gradbench.case.matches import check_claims, check_conditions
+from gradbench.case.matches import check_claims, check_conditions, check_references
 from gradbench.case.mistakes import PROFILE, SET, Mistake, lines, listed, syntax_mistake, toml
 from gradbench.case.plan import Conditions, plan
-from gradbench.case.schema import Case, Claim, Exclude, Override, Settings
+from gradbench.case.schema import Case, Claim, Exclude, Override, Reference, Settings
 from gradbench.errors import CaseError, did_you_mean
 
 __all__ = ["find", "load", "load_profiles"]
@@ -64,7 +64,7 @@ _Pairs = list[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class _File:
-    """The valid parts of a file; overrides, exclusions and claims by their position.
+    """The valid parts of a file; overrides, exclusions, claims and references by their position.
 
     `doubtful` are the keys that overrides with a mistake would have set.
     """
@@ -75,6 +75,7 @@ class _File:
     overrides: Mapping[int, tuple[Override, Layer]]
     excludes: Mapping[int, Exclude]
     claims: Mapping[int, Claim]
+    references: Mapping[int, Reference]
     doubtful: frozenset[str]
 
     @property
@@ -105,18 +106,21 @@ def _read(path: Path) -> tuple[_File, list[Mistake]]:
         overrides[index] = Override.model_validate(table), layer
     excludes = {index: Exclude.model_validate(table) for index, table in _sound("exclude", own_pairs, mistakes).items()}
     claims = {index: Claim.model_validate(table) for index, table in _sound("claim", own_pairs, mistakes).items()}
+    references = {
+        index: Reference.model_validate(table) for index, table in _sound("reference", own_pairs, mistakes).items()
+    }
     doubtful = frozenset(
         key
         for index, table in _tables("override", own_pairs).items()
         if index not in overrides and isinstance(table.get("set"), Mapping)
         for key in table["set"]
     )
-    file = _File(text, own, profiles, overrides, excludes, claims, doubtful)
+    file = _File(text, own, profiles, overrides, excludes, claims, references, doubtful)
     return file, [*mistakes, *_check(file)]
 
 
 def _split(document: dict[str, Any]) -> tuple[_Pairs, dict[str, _Pairs], list[Mistake]]:
-    """Take the profiles out of a file, and give the conditions of overrides, exclusions and claims dotted keys."""
+    """Take the profiles out of a file, and give the conditions in its lists of tables dotted keys."""
     own: _Pairs = []
     profiles: dict[str, _Pairs] = {}
     mistakes = []
@@ -130,7 +134,8 @@ def _split(document: dict[str, Any]) -> tuple[_Pairs, dict[str, _Pairs], list[Mi
                 if value != {}:
                     mistakes.append(Mistake(tuple(key.split(".")), f"must be a table, got {toml(value)}"))
             case _:
-                own.append((key, _with_dotted_conditions(value) if key in ("override", "exclude", "claim") else value))
+                conditional = key in ("override", "exclude", "claim", "reference")
+                own.append((key, _with_dotted_conditions(value) if conditional else value))
     return own, profiles, mistakes
 
 
@@ -200,6 +205,7 @@ def _check(file: _File) -> list[Mistake]:
         overrides = {index: override for index, (override, _) in file.overrides.items()}
         mistakes += check_conditions("override", overrides, plans, faulty)
         mistakes += check_claims(file.claims, plans, faulty)
+        mistakes += check_references(file.references, plans, faulty)
     return mistakes
 
 

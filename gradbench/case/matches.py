@@ -1,4 +1,4 @@
-"""Claims, overrides and exclusions that name what does not exist, or match nothing that any profile does."""
+"""Claims, references and conditions that name what does not exist, or match nothing that any profile does."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gradbench.case.layers import MATRIX
 from gradbench.case.mistakes import Mistake, listed, toml
 from gradbench.case.plan import Plan
 from gradbench.case.positions import Place
-from gradbench.case.schema import Claim, Exclude, Override, Quantity
+from gradbench.case.schema import Claim, Exclude, Override, Quantity, Reference
 from gradbench.errors import did_you_mean
 from gradbench.results import TABLES
 
-__all__ = ["check_claims", "check_conditions"]
+__all__ = ["check_claims", "check_conditions", "check_references"]
 
 
 def check_conditions(
@@ -38,6 +38,31 @@ def check_claims(claims: Mapping[int, Claim], plans: Sequence[Plan], faulty: fro
                 yield from _check_quantity(quantity, ("claim", index, name), plans, faulty)
 
 
+def check_references(
+    references: Mapping[int, Reference], plans: Sequence[Plan], faulty: frozenset[str]
+) -> Iterator[Mistake]:
+    """Check that every reference is a curve along an axis or a level, of a quantity that some profile has."""
+    seen: set[str] = set()
+    for index, reference in references.items():
+        place: Place = ("reference", index)
+        if reference.name in seen:
+            yield Mistake((*place, "name"), f"{toml(reference.name)} names two references: once is allowed")
+        seen.add(reference.name)
+        yield from _check_quantity(reference.value, (*place, "value"), plans, faulty)
+        if reference.value.slope_over is not None:
+            yield Mistake((*place, "value", "slope_over"), "is for claims: a reference gives the values themselves")
+        given = [getattr(reference, key) is not None for key in ("along", "points", "level")]
+        if given not in ([True, True, False], [False, False, True]):
+            yield Mistake(place, "must have along and points, which are a curve, or a level, and nothing of the other")
+        elif reference.along is not None and reference.points is not None:
+            yield from _check_axis(reference.along, (*place, "along"), plans, faulty)
+            places = [x for x, _ in reference.points]
+            if len(places) < 2 or places != sorted(set(places)):
+                yield Mistake(
+                    (*place, "points"), f"must be two or more, rising along {reference.along}, got {toml(places)}"
+                )
+
+
 def _check_quantity(
     quantity: Quantity, place: Place, plans: Sequence[Plan], faulty: frozenset[str]
 ) -> Iterator[Mistake]:
@@ -55,16 +80,21 @@ def _check_quantity(
         )
     if (quantity.within == "share") != (quantity.equals is not None):
         yield Mistake((*place, "equals"), 'belongs to within = "share": both or neither are allowed')
-    axes = {axis for one in plans for axis in one.point}
-    if (axis := quantity.slope_over) is not None and not _is_excused(axis, faulty):
-        if axis not in axes:
-            near = did_you_mean(axis, axes)
-            yield Mistake(
-                (*place, "slope_over"), f"unknown axis {toml(axis)}: allowed are {listed(sorted(axes))}{near}"
-            )
-        elif any(isinstance(one.point[axis], (str, bool)) for one in plans if axis in one.point):
-            yield Mistake((*place, "slope_over"), f"axis {toml(axis)} holds words: allowed are axes of numbers")
+    if quantity.slope_over is not None:
+        yield from _check_axis(quantity.slope_over, (*place, "slope_over"), plans, faulty)
     yield from _check_match(quantity.where, (*place, "where"), plans, faulty, quantity.table)
+
+
+def _check_axis(axis: str, place: Place, plans: Sequence[Plan], faulty: frozenset[str]) -> Iterator[Mistake]:
+    """Check that `axis` is one of the matrix's, and holds numbers."""
+    axes = {axis for one in plans for axis in one.point}
+    if _is_excused(axis, faulty):
+        return
+    if axis not in axes:
+        near = did_you_mean(axis, axes)
+        yield Mistake(place, f"unknown axis {toml(axis)}: allowed are {listed(sorted(axes))}{near}")
+    elif any(isinstance(one.point[axis], (str, bool)) for one in plans if axis in one.point):
+        yield Mistake(place, f"axis {toml(axis)} holds words: allowed are axes of numbers")
 
 
 def _is_excused(axis: str, faulty: frozenset[str]) -> bool:

@@ -26,6 +26,7 @@ __all__ = [
     "Model",
     "Override",
     "Quantity",
+    "Reference",
     "Settings",
     "Train",
 ]
@@ -233,6 +234,28 @@ class Claim(Section):
     """What the median over seeds is held against: a comparison with a number, such as `>= 40`."""
 
 
+class Reference(Section):
+    """What a source gives for a quantity: a curve (`points` along an axis) or a level, drawn and listed beside ours.
+
+    Ours is, like a claim's, `value` for each cell, then its median over seeds.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    """Short name for links and tables, of a-z, 0-9 and hyphens."""
+    label: str
+    """What charts and tables call it, such as `Hascoet et al., Figure 11 (left)`."""
+    source: str
+    """Where the numbers stand and how they were read, with what differs from the case."""
+    value: Quantity
+    """The quantity, without `slope_over`."""
+    along: str | None = None
+    """Of a curve: the axis that its points lie along."""
+    points: Many[Annotated[tuple[float, float], Strict(False)]] | None = None
+    """Of a curve: two pairs or more of a place on the axis and the source's value there, rising along it."""
+    level: float | None = None
+    """Of a level: the source's value."""
+
+
 class Case(Settings):
     """A whole case file. `schema` is spelled `schema_version` here since pydantic keeps the other word."""
 
@@ -258,5 +281,7 @@ class Case(Settings):
     """Other settings for some points."""
     claim: Many[Claim] = ()
     """The claims that the run decides."""
+    reference: Many[Reference] = ()
+    """Values of sources, to stand beside ours."""
     profile: dict[str, dict[str, Any]] = {}
     """By name, settings that `--profile NAME` puts over those of the file."""

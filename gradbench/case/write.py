@@ -11,7 +11,7 @@ from gradbench.case.schema import Case, Settings
 
 __all__ = ["dumps"]
 
-_LISTS = ("exclude", "override", "claim")
+_LISTS = ("exclude", "override", "claim", "reference")
 
 
 def dumps(case: Case) -> str:
