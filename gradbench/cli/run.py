@@ -40,6 +40,13 @@ __all__ = ["command"]
     metavar="WHICH",
     help="Of the cells not finished, run the failed, the missing (never run), or both.",
 )
+@click.option(
+    "--cell",
+    "only_cells",
+    multiple=True,
+    metavar="ID",
+    help="Of the case's cells, only this one, by its id or its name in the progress; repeatable. Decides no claim.",
+)
 @click.option("--fresh", is_flag=True, help="Run every cell again, finished or not.")
 @click.option("--dry-run", is_flag=True, help="Say how many cells there are and how long they may take; run none.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Give up on a cell after this long.")
@@ -55,6 +62,7 @@ def command(
     out: Path,
     jobs: int | None,
     only: str,
+    only_cells: tuple[str, ...],
     fresh: bool,
     dry_run: bool,
     timeout: float | None,
@@ -76,6 +84,7 @@ def command(
         out=out,
         jobs=jobs,
         only=frozenset(word.strip() for word in only.split(",")),
+        only_cells=only_cells,
         fresh=fresh,
         dry_run=dry_run,
         timeout=timeout,

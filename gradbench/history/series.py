@@ -21,7 +21,8 @@ class Series:
     Attributes:
         case: the case's name.
         profile: the profile's name, or None.
-        sets: what `--set` changed, as "key=value", the last word on each key, sorted.
+        sets: what `--set` changed, as "key=value", the last word on each key, and what `--cell` chose, as "cell=ID";
+            sorted.
         environment: the key of `gradbench.compare.environment`.
     """
 
@@ -34,7 +35,9 @@ class Series:
 def series_of(manifest: Mapping[str, Any]) -> Series:
     """The series of the run with this manifest."""
     last = {entry.partition("=")[0].strip(): entry for entry in manifest.get("sets", [])}
-    return Series(manifest["case"], manifest.get("profile"), tuple(sorted(last.values())), environment_key(manifest))
+    cells = {f"cell={name}" for name in manifest.get("only_cells", [])}
+    sets = tuple(sorted({*last.values(), *cells}))
+    return Series(manifest["case"], manifest.get("profile"), sets, environment_key(manifest))
 
 
 def place(manifest: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from gradbench.runner.folder import write_run
 from gradbench.runner.gate import Gate
 from gradbench.runner.manifest import manifest, now
 from gradbench.runner.options import RunOptions, Targets
-from gradbench.runner.plan import Planned, cores, default_jobs, in_running_order, plan
+from gradbench.runner.plan import Planned, chosen_cells, cores, default_jobs, in_running_order, plan
 from gradbench.runner.pool import Outcome, Pool, Task, ask
 from gradbench.runner.progress import Lines, duration
 from gradbench.runner.store import FINISHED, Record, Store, cells_folder
@@ -54,7 +54,8 @@ class CaseRun:
         self._store = Store(cells_folder(self._out, options.night), note=show.note)
         jobs = options.jobs or default_jobs(environment["device"])
         self._pool = Pool(jobs, max(1, cores() // jobs), options.timeout, targets.preload)
-        self._planned = plan(expand(chosen.case, chosen.name), self._deciding(), data.identity)
+        everything = plan(expand(chosen.case, chosen.name), self._deciding(), data.identity)
+        self._planned = chosen_cells(everything, options.only_cells)
         self._statuses = {} if options.fresh else dict(self._stored_statuses())
         self._todo = [one for one in self._planned if self._is_wanted(self._statuses.get(one.key))]
 
@@ -171,7 +172,8 @@ class CaseRun:
             ran=len(ran),
         )
         build = load_target(self._targets.report)
-        folder, report = write_run(self._out, about, self._chosen.case, self._results(), build)
+        case = self._chosen.case.model_copy(update={"claim": ()}) if self._options.only_cells else self._chosen.case
+        folder, report = write_run(self._out, about, case, self._results(), build)
         self._tell(folder)
         summary = summarise(folder)
         if self._options.verbosity >= 0:

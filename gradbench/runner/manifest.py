@@ -63,6 +63,7 @@ def manifest(
         "profile": chosen.profile,
         "profile_reason": chosen.why,
         "sets": list(options.sets),
+        "only_cells": list(options.only_cells),
         "night": options.night,
         "argv": list(options.argv),
         "command": _command(chosen, options, environment["device"], pool.jobs),
@@ -97,6 +98,8 @@ def _command(chosen: Chosen, options: RunOptions, device: str, jobs: int) -> str
     words += ["--profile", chosen.profile] if chosen.profile else []
     for entry in options.sets:
         words += ["--set", entry]
+    for cell in options.only_cells:
+        words += ["--cell", cell]
     return shlex.join([*words, "--device", device, "--jobs", str(jobs)])
 
 

@@ -22,6 +22,7 @@ class RunOptions:
         out: the folder that gets a folder for each case.
         jobs: cells at a time; None for what suits the machine.
         only: of the cells not finished, run the "failed", the "missing" (never run) or both.
+        only_cells: ids or labels of the only cells that belong to the run, which then decides no claim; empty for all.
         fresh: run every cell again, whatever the store has.
         dry_run: say what would be run.
         timeout: seconds that a cell may take, the waiting for the device included.
@@ -38,6 +39,7 @@ class RunOptions:
     out: Path = Path("reports")
     jobs: int | None = None
     only: frozenset[str] = frozenset({"failed", "missing"})
+    only_cells: tuple[str, ...] = ()
     fresh: bool = False
     dry_run: bool = False
     timeout: float | None = None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gradbench.case.expand import Cell
 from gradbench.case.schema import Data, Settings
+from gradbench.errors import UsageError, did_you_mean
 
-__all__ = ["Planned", "cores", "default_jobs", "in_running_order", "plan", "strategies", "work"]
+__all__ = ["Planned", "chosen_cells", "cores", "default_jobs", "in_running_order", "plan", "strategies", "work"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,23 @@ def plan(cells: Iterable[Cell], deciding: dict[str, Any], data_identity: Callabl
         key = hashlib.sha256(text.encode()).hexdigest()[:32]
         planned.append(Planned(cell, key, _label(cell), work(cell.settings)))
     return planned
+
+
+def chosen_cells(planned: Sequence[Planned], names: Sequence[str]) -> list[Planned]:
+    """The cells whose id or label is one of `names`; all of them without names.
+
+    Raises:
+        UsageError: a name is that of no cell.
+    """
+    if not names:
+        return list(planned)
+    known = {name for one in planned for name in (one.cell.id, one.label)}
+    for name in names:
+        if name not in known:
+            case = planned[0].cell.case
+            near = did_you_mean(name, known)
+            raise UsageError(f"--cell {name}: {case} has no such cell with this profile and these settings{near}")
+    return [one for one in planned if one.cell.id in names or one.label in names]
 
 
 def in_running_order(planned: Iterable[Planned]) -> list[Planned]:

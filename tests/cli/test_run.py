@@ -39,7 +39,7 @@ def test_every_option_arrives(call: Call, asked: list[RunOptions]) -> None:
     result = call(
         *("run", "--case", "x", "--case", "y*", "--profile", "quick", "--set", "a.b=1", "--set", "c=[2]"),
         *("--device", "cuda:1", "--out", "some/where", "--jobs", "3", "--only", "failed", "--fresh", "--dry-run"),
-        *("--timeout", "2.5", "-v", "-v"),
+        *("--cell", "a1", "--timeout", "2.5", "-v", "-v"),
     )
     assert result.exit_code == 3
     (options,) = asked
@@ -51,6 +51,7 @@ def test_every_option_arrives(call: Call, asked: list[RunOptions]) -> None:
         out=Path("some/where"),
         jobs=3,
         only=frozenset({"failed"}),
+        only_cells=("a1",),
         fresh=True,
         dry_run=True,
         timeout=2.5,

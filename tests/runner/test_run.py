@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,6 +140,25 @@ def test_failed_cells_are_run_again_by_default(planted: Planted) -> None:
     assert planted.run() == EXIT.OK
     assert Counter(planted.executions().values()) == {1: 2, 2: 4}
     assert not list(planted.out.glob(".cells/*.log"))
+
+
+def test_one_cell_by_its_id_or_its_name_and_no_claim(planted: Planted, capsys: pytest.CaptureFixture[str]) -> None:
+    planted.run(sets=("seeds=1",))
+    (cell,) = planted.table("cells").query("depth == 2")["cell"].unique()
+    for name in (cell, "hybrid depth=2 seed=0"):
+        assert planted.run(only_cells=(name,)) == EXIT.OK
+        assert set(planted.table("cells")["cell"]) == {cell}
+        assert planted.table("claims").empty
+        assert planted.manifest()["only_cells"] == [name]
+        assert planted.manifest()["cells_by_status"] == {"ok": 1}
+        assert f"--cell {shlex.quote(name)} " in planted.manifest()["command"]
+    assert set(planted.executions().values()) == {1}
+    assert planted.run(only_cells=("hybrid depth=1 seed=1",)) == EXIT.OK
+    assert planted.executions().total() == 4
+    with pytest.raises(
+        UsageError, match="--cell hybrid depth=2: planted has no such cell .* did you mean 'hybrid depth"
+    ):
+        planted.run(only_cells=("hybrid depth=2",))
 
 
 @pytest.mark.parametrize("damage", ["{", '{"status": "ok"}', '{"status": "ok", "tables": []}', "\xff"])
