@@ -12,7 +12,7 @@ from typing import Literal
 __all__ = ["CELL_STATUSES", "SCHEMA", "TABLES", "VERDICTS", "Column", "Table"]
 
 #: The version of these tables; a run's manifest carries it.
-SCHEMA = 2
+SCHEMA = 3
 
 Direction = Literal["lower is better", "higher is better", ""]
 
@@ -70,6 +70,7 @@ class Table:
 
 _LOWER: Direction = "lower is better"
 _HIGHER: Direction = "higher is better"
+_INTERVAL = "end of its 95 % jackknife interval over minibatches"
 _STRATEGY = Column("strategy", "string", "how the backward pass gets its activations")
 _STEP = Column("step", "int", "optimiser steps taken on the stored trajectory before this measurement")
 
@@ -107,6 +108,9 @@ CELLS = Table(
         Column("left_bytes", "float", "memory alive after the backward pass beyond the gradients", "byte", _LOWER),
         Column("bytes_per_pixel", "float", "peak_bytes divided by N*H*W of the input", "byte", _LOWER),
         Column("wall_seconds", "float", "how long the whole cell took, all strategies", "s", "", firm=False),
+        Column(
+            "measuring_share", "float", "share of wall_seconds that was measuring, not training", firm=False, since=3
+        ),
     ),
 )
 
@@ -123,10 +127,22 @@ GRADIENTS = Table(
         Column("verdict", "string", f"one of {', '.join(VERDICTS)}"),
         Column("grad_norm", "float", "|g|, root mean square over the minibatches"),
         Column("rel_error", "float", "root mean square of |h - g| over that of |g|", "", _LOWER),
+        Column("rel_error_low", "float", f"lower {_INTERVAL}", since=3),
+        Column("rel_error_high", "float", "upper end of it", since=3),
         Column("snr_db", "float", "-20 log10(rel_error)", "dB", _HIGHER),
         Column("cosine", "float", "mean cosine of h and g", "", _HIGHER),
+        Column("cosine_low", "float", f"lower {_INTERVAL}", since=3),
+        Column("cosine_high", "float", "upper end of it", since=3),
         Column("norm_ratio", "float", "mean of |h| / |g|; 1 is right"),
         Column("sign_agreement", "float", "mean share of entries with the sign of g", "", _HIGHER),
+        Column(
+            "zeroed_channels",
+            "int",
+            "output channels whose gradient is zero on every minibatch, where the stored one is not",
+            "",
+            _LOWER,
+            since=3,
+        ),
         Column("rel_error_truth", "float", "median of |h - t| / |t|, t in float64", "", _LOWER),
         Column(
             "excess",
@@ -136,10 +152,14 @@ GRADIENTS = Table(
             _LOWER,
         ),
         Column("sgd_variance", "float", "s2 = 1/(M-1) sum_b |g_b - mean g|^2"),
+        Column("sgd_variance_low", "float", f"lower {_INTERVAL}", since=3),
+        Column("sgd_variance_high", "float", "upper end of it", since=3),
         Column("noise_ratio", "float", "mean_b |h_b - g_b|^2 / s2", "", _LOWER),
-        Column("noise_low", "float", "lower end of its 95 % bootstrap interval over minibatches", "", _LOWER),
+        Column("noise_low", "float", f"lower {_INTERVAL}; percentile bootstrap before schema 3", "", _LOWER),
         Column("noise_high", "float", "upper end of it", "", _LOWER),
         Column("bias_ratio", "float", "(|mean_b e_b|^2 - s2_e/M) / (s2/M): squared bias over noise", "", _LOWER),
+        Column("bias_low", "float", f"lower {_INTERVAL}", since=3),
+        Column("bias_high", "float", "upper end of it", since=3),
     ),
 )
 

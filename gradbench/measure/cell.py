@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -20,7 +20,8 @@ from gradbench.data.batches import Batches
 from gradbench.data.dataset import Dataset
 from gradbench.measure.activations import decibel, measure_activations
 from gradbench.measure.cost import measure_cost
-from gradbench.measure.gradients import GradientErrors, measure_gradients
+from gradbench.measure.errors import GradientErrors
+from gradbench.measure.gradients import measure_gradients
 from gradbench.measure.precision import use_plain_float32
 from gradbench.measure.training import train
 from gradbench.measure.verdict import verdict, worst
@@ -63,6 +64,16 @@ class _Cell:
     excluded: dict[str, str]
     rows: dict[str, list[Row]] = field(default_factory=lambda: {"gradients": [], "activations": [], "training": []})
     summary: dict[str, Row] = field(default_factory=dict)
+    measuring_seconds: float = 0.0
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Count the time inside as measuring, not training."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.measuring_seconds += time.perf_counter() - started
 
     @property
     def reference(self) -> Strategy:
@@ -100,11 +111,12 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
         work = _prepare(cell, torch.device(device))
     if cell.settings.measure.cost:
         say("time and memory")
-        _measure_cost(work, gate)
+        with work.measuring():
+            _measure_cost(work, gate)
     _measure_training(work, gate, say)
     wall = time.perf_counter() - started
     for row in work.summary.values():
-        row["wall_seconds"] = wall
+        row.update(wall_seconds=wall, measuring_share=work.measuring_seconds / wall)
     return {"cells": [_finish(work, name) for name in work.summary], **work.rows}
 
 
@@ -163,7 +175,8 @@ def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> No
         give_way(step)
         if step in settings.measure.at:
             say(f"gradients at step {step}")
-            _measure_step(work, model, step, lambda: give_way(step))
+            with work.measuring():
+                _measure_step(work, model, step, lambda: give_way(step))
             measured.add(step)
 
     with gate.shared():

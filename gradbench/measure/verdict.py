@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gradbench.measure.gradients import GradientErrors
+from gradbench.measure.errors import GradientErrors
 from gradbench.results import VERDICTS
 
 __all__ = ["EXCESS_OF_ROUNDING", "NOISE_FLOOR", "verdict", "worst"]
@@ -18,12 +18,13 @@ NOISE_FLOOR = 0.1
 def verdict(errors: GradientErrors) -> str:
     """Return one of `results.VERDICTS` for one parameter tensor. The loss times any constant changes no verdict.
 
-    `broken`: missing or not finite. `undefined`: the stored gradient itself is zero. `exact`: equal bit for bit.
-    Else by the 95 % interval of the noise ratio: `below-noise` when it ends below 0.1, and `rounding` when moreover the
-    excess is at most 2; `comparable` when it lies within 0.1 to 1, `harmful` when it begins above 1, `unresolved` when
-    it straddles a limit or the noise estimate is not positive.
+    `broken`: missing, not finite, or a whole output channel zero where the stored gradient's is not. `undefined`: the
+    stored gradient itself is zero. `exact`: equal bit for bit. Else by the 95 % interval of the noise ratio:
+    `below-noise` when it ends below 0.1, and `rounding` when moreover the excess is at most 2; `comparable` when it
+    lies within 0.1 to 1, `harmful` when it begins above 1, `unresolved` when it straddles a limit or the noise estimate
+    is not positive.
     """
-    if errors.missing or not errors.finite:
+    if errors.missing or not errors.finite or errors.zeroed_channels:
         return "broken"
     if errors.identical:
         return "undefined" if errors.grad_norm == 0 else "exact"
