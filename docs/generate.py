@@ -5,23 +5,43 @@ What stands between `<!-- generated: NAME -->` and `<!-- end -->` is replaced; a
 
 from __future__ import annotations
 
+import ast
+import html
+import inspect
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import click
+from pydantic import BaseModel
+
+from gradbench.case import schema
+from gradbench.cli.main import cli
 from gradbench.data import DATASETS
+from gradbench.errors import EXIT_CODES
 from gradbench.models import MODELS
 from gradbench.registry import Registry
 from gradbench.results import TABLES, Column
 from gradbench.strategies import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs/results.md")
+DOCUMENTS = tuple(
+    path
+    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+    if "<!-- generated: " in path.read_text(encoding="utf-8")
+)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+
+
+def _code(text: str) -> str:
+    """`text` as code that may hold a pipe, which ends a cell of a table between backticks."""
+    return f"<code>{html.escape(text)}</code>" if "|" in text else f"`{text}`"
 
 
 def _names(registry: Registry) -> str:
@@ -60,11 +80,139 @@ def _tables() -> str:
     return "\n".join(sections)
 
 
+def _exit_codes() -> str:
+    return _table(["code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()])
+
+
+def _verb_context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    return click.Context(command, parent, name, terminal_width=100, **(command.context_settings if not parent else {}))
+
+
+def _help() -> str:
+    return f"```text\n{cli.get_help(_verb_context(cli, 'gradbench'))}\n```\n"
+
+
+def _verbs() -> str:
+    return "\n".join(_verb(command, ctx) for command, ctx in verbs(cli, _verb_context(cli, "gradbench")))
+
+
+def verbs(group: click.Group, ctx: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
+    """Yield every verb and every verb of a verb, with its context."""
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None, name
+        inner = _verb_context(command, name, ctx)
+        yield command, inner
+        if isinstance(command, click.Group):
+            yield from verbs(command, inner)
+
+
+def _verb(command: click.Command, ctx: click.Context) -> str:
+    usage = " ".join(command.get_usage(ctx).removeprefix("Usage: ").split())
+    options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
+    records = [record for option in options if (record := option.get_help_record(ctx))]
+    rows = [[_code(spelled), meaning.replace("  [", " [")] for spelled, meaning in records]
+    text = inspect.cleandoc(command.help or "").replace("\b\n", "")
+    return f"## {ctx.command_path}\n\n```text\n{usage}\n```\n\n{text}\n\n{_table(['option', 'what it does'], rows)}"
+
+
+_BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+    "multipleOf": "a multiple of {}",
+}
+_TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a string",
+    "object": "a table",
+}
+
+
+def _allowed(kind: dict[str, Any]) -> str:
+    """What a key may hold, in words, from its JSON schema."""
+    if "$ref" in kind:
+        name = kind["$ref"].rpartition("/")[2].lower()
+        return "[a quantity](#a-quantity)" if name == "quantity" else f"`[[{name}]]`"
+    if "enum" in kind or "const" in kind:
+        return " or ".join(f"`{json.dumps(value)}`" for value in kind.get("enum", [kind.get("const")]))
+    if "anyOf" in kind:
+        branches = [branch for branch in kind["anyOf"] if branch != {"type": "null"}]
+        if {branch.get("type") for branch in branches} >= {"string", "integer", "number", "boolean"}:
+            return "a value, or a list of values"
+        return " or ".join(_allowed(branch) for branch in branches)
+    if kind["type"] == "array":
+        return _allowed(kind["items"]) if "$ref" in kind["items"] else f"a list, each {_allowed(kind['items'])}"
+    bounds = [text.format(f"{kind[key]:g}") for key, text in _BOUNDS.items() if key in kind]
+    return ", ".join([_TYPES[kind["type"]], *bounds])
+
+
+def _meanings() -> dict[tuple[str, str], str]:
+    """The docstring below each key of the case file's schema, by section and attribute."""
+    tree = ast.parse(inspect.getsource(schema))
+    return {
+        (section.name, key.target.id): ast.literal_eval(text.value)
+        for section in tree.body
+        if isinstance(section, ast.ClassDef)
+        for key, text in zip(section.body, section.body[1:], strict=False)
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name) and isinstance(text, ast.Expr)
+    }
+
+
+def _default(kind: dict[str, Any]) -> str:
+    """The default in its JSON schema, which has none where the model decides it."""
+    if "default" not in kind:
+        return "the model's own"
+    return "" if kind["default"] is None else f"`{json.dumps(kind['default'])}`"
+
+
+def _keys(section: type[BaseModel]) -> str:
+    json_schema = section.model_json_schema()
+    meanings = _meanings()
+    rows = []
+    for name, field in section.model_fields.items():
+        key = field.alias or name
+        kind = json_schema["properties"][key]
+        if name in schema.Settings.model_fields:
+            continue
+        default = f"`{json.dumps(kind['default'])}`" if "default" in kind else "the model's own"
+        default = "required" if field.is_required() else default
+        default = "" if default == "`null`" else default
+        rows.append([f"`{key}`", _allowed(kind), default, meanings[section.__name__, name]])
+    return _table(["key", "allowed", "default", "meaning"], rows)
+
+
+_SECTIONS = {
+    "At the top": schema.Case,
+    "[model]": schema.Model,
+    "[data]": schema.Data,
+    "[train]": schema.Train,
+    "[measure]": schema.Measure,
+    "[[override]]": schema.Override,
+    "[[exclude]]": schema.Exclude,
+    "[[claim]]": schema.Claim,
+    "A quantity": schema.Quantity,
+}
+
+
+def _case() -> str:
+    return "\n".join(
+        f"### {title if title[0] != '[' else f'`{title}`'}\n\n{_keys(section)}" for title, section in _SECTIONS.items()
+    )
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "strategies": lambda: _names(STRATEGIES),
     "models": lambda: _names(MODELS),
     "data sets": lambda: _names(DATASETS),
     "tables": _tables,
+    "exit codes": _exit_codes,
+    "case keys": _case,
+    "help": _help,
+    "verbs": _verbs,
 }
 
 

@@ -1,0 +1,28 @@
+"""A hook of MkDocs: pages whose source lies outside docs/, so that each text is written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+OUTSIDE = {
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "reference-run.md": "reports/reference/hybrid-depth-sweep/README.md",
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """Add the pages; their links into docs/ lose that folder."""
+    for page, source in OUTSIDE.items():
+        text = (Path(config.config_file_path).parent / source).read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Let links from docs/ to those sources lead to their pages."""
+    for page, source in OUTSIDE.items():
+        markdown = markdown.replace(f"](../{source}", f"]({page}")
+    return markdown
