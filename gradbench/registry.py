@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradbench.errors import UsageError, did_you_mean
@@ -27,6 +27,7 @@ class Entry:
         source: the paper, or an empty string.
         argument: what stands after the colon in `name:K`, for example "bits"; empty when the name takes none.
         allowed: the values that the argument may take.
+        defaults: of a model, the settings of its source, for those that a case leaves out.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Entry:
     source: str = ""
     argument: str = ""
     allowed: tuple[int, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def load(self) -> Any:
         """Import and return the target."""

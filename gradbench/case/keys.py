@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from gradbench.case.schema import Settings
+from gradbench.case.schema import Model, Settings
 from gradbench.errors import did_you_mean
 
-__all__ = ["DEFAULTS", "axis_problem", "flatten", "nest", "setting_of"]
+__all__ = ["DEFAULTS", "axis_problem", "defaults_of", "flatten", "nest", "setting_of"]
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -43,8 +43,14 @@ def nest(entries: Mapping[str, Any]) -> dict[str, Any]:
     return tables
 
 
+@cache
+def defaults_of(model: str) -> Mapping[str, Any]:
+    """Return every setting by its dotted key, with its default beside this model."""
+    return dict(flatten(Settings(model=Model(name=model)).model_dump()))
+
+
 #: Every setting by its dotted key, with its default.
-DEFAULTS: dict[str, Any] = dict(flatten(Settings().model_dump()))
+DEFAULTS: Mapping[str, Any] = defaults_of(Model().name)
 
 
 def _meant_by(axis: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradbench.case.expand import applies, points
-from gradbench.case.keys import DEFAULTS, setting_of
+from gradbench.case.keys import DEFAULTS, defaults_of, setting_of
 from gradbench.case.layers import MATRIX, Given, Layer, matrix_of, stack
 from gradbench.case.schema import Case, Exclude, Override
 
@@ -85,5 +85,6 @@ def resolved(
 
 
 def values_of(given: Mapping[str, Given]) -> dict[str, Any]:
-    """Every setting: the given value, else its default."""
-    return {**DEFAULTS, **{key: one.value for key, one in given.items()}}
+    """Every setting: the given value, else its default, which may be the model's own."""
+    values = {key: one.value for key, one in given.items()}
+    return {**defaults_of(values.get("model.name", DEFAULTS["model.name"])), **values}

@@ -74,23 +74,30 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def _of_source(setting: str, otherwise: Any) -> Callable[[dict[str, Any]], Any]:
+    """A default that the model's own entry decides: what its source has, else `otherwise`."""
+    return lambda given: MODELS[given["name"]].defaults.get(setting, otherwise) if "name" in given else otherwise
+
+
 class Model(Section):
-    """The network. `depth` counts layers (layerwise, the stem among them) or reversible blocks (hybrid)."""
+    """The network. A setting that is left out is what the model's source has: `gradbench show model:NAME` prints it."""
 
     name: Annotated[str, AfterValidator(_known(MODELS))] = "hybrid"
     """A name of the table of models."""
-    depth: Annotated[int, Field(ge=1)] = 3
-    """Layers, the stem among them (`layerwise`), or reversible blocks (`hybrid`)."""
-    width: Annotated[int, Field(ge=4, multiple_of=4)] = 32
+    depth: Annotated[int, Field(ge=1)] = Field(default_factory=_of_source("depth", 3))
+    """Blocks in all; of `layerwise` its layers, the stem among them."""
+    width: Annotated[int, Field(ge=4, multiple_of=4)] = Field(default_factory=_of_source("width", 32))
     """Channels of the first stage; a channel pooling multiplies them by four."""
     negative_slope: Annotated[float, Field(gt=0)] = 0.2
     """Slope of the leaky ReLU below 0: 1 is linear, and the smaller it is, the more its inverse enlarges errors."""
     eps_i: Annotated[float, Field(ge=0)] = 0.1
     """Smallest scale of the invertible batch norm, (|gamma| + eps_i)."""
-    pooling: Many[Literal["channel", "batch"]] = ("channel", "channel")
+    pooling: Many[Literal["channel", "batch", "max"]] = Field(
+        default_factory=_of_source("pooling", ("channel", "channel"))
+    )
     """What stands between the stages, one stage more than there are entries; each halves the image."""
-    branch_layers: Annotated[int, Field(ge=1)] = 1
-    """Layers in each branch of a reversible block (`hybrid`)."""
+    branch_layers: Annotated[int, Field(ge=1)] = Field(default_factory=_of_source("branch_layers", 1))
+    """Layers in each branch of a block; of a reversible block before the first pooling one, as in the source."""
     norm_inverse: Literal["affine", "renormalize"] = "affine"
     """How a norm is undone: by its saved statistics, or by normalising its output once more."""
 

@@ -21,6 +21,8 @@ def mistakes_in(error: ValidationError, model: type[BaseModel], value: Mapping[s
     """Translate pydantic's errors about `value`, which stands at `base`: one mistake a place."""
     by_place: dict[Place, list[Any]] = {}
     for problem in error.errors(include_url=False):
+        if problem["type"] == "default_factory_not_called":
+            continue  # a default waits for another entry, whose own mistake is here too
         by_place.setdefault(_clean(problem, value), []).append(problem)
     found = []
     misspelt = {  # for `titel`, that `title` is missing goes without saying

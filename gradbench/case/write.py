@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gradbench.case.keys import setting_of
 from gradbench.case.schema import Case, Settings
 
 __all__ = ["dumps"]
@@ -15,12 +16,17 @@ _LISTS = ("exclude", "override", "claim", "reference")
 
 
 def dumps(case: Case) -> str:
-    """Return the case with every setting spelled out and without profiles, which it has already absorbed."""
+    """Return the case with every setting spelled out and without profiles, which it has already absorbed.
+
+    Where the matrix names models, what the case leaves to each of them stays left out.
+    """
     return "\n".join(_lines(case))
 
 
 def _lines(case: Case) -> Iterator[str]:
     parts = case.model_dump(by_alias=True, exclude_none=True, exclude={"profile", *_LISTS})
+    if "model.name" in map(setting_of, case.matrix):
+        parts["model"] = case.model.model_dump(exclude_unset=True)
     tables = {name: parts.pop(name) for name in (*Settings.model_fields, "matrix")}
     for name in ("schema", "title", *parts):
         if name in parts:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gradbench.invertible.gradients import Gradients
 from gradbench.invertible.protocol import Invertible
-from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state
+from gradbench.invertible.state import LayerError, Memo, State, as_output
 
 __all__ = ["InvertibleBatchNorm"]
 
@@ -78,6 +78,9 @@ class InvertibleBatchNorm(Invertible):
 
     def forward(self, *x: Tensor) -> Tensor | State:
         """Return the normalised groups, by plain autograd."""
+        return as_output(self._normalised(x))
+
+    def _normalised(self, x: State) -> State:
         sizes = self._groups(x)
         if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)
@@ -88,11 +91,9 @@ class InvertibleBatchNorm(Invertible):
             self.bias.split_with_sizes(sizes),
             strict=True,
         )
-        return as_output(
-            tuple(
-                F.batch_norm(tensor, mean, var, scale, bias, self.training, self.momentum, self.eps)
-                for tensor, mean, var, scale, bias in groups
-            )
+        return tuple(
+            F.batch_norm(tensor, mean, var, scale, bias, self.training, self.momentum, self.eps)
+            for tensor, mean, var, scale, bias in groups
         )
 
     def inverse(self, *y: Tensor) -> Tensor | State:
@@ -109,7 +110,7 @@ class InvertibleBatchNorm(Invertible):
         """Return the normalised groups and (from the batch?, mean, 1 / sqrt(var + eps), scale) per channel."""
         if not self.training:
             memo = (False, self.running_mean.clone(), (self.running_var + self.eps).rsqrt(), self.scale())
-            return as_state(self.forward(*x)), memo
+            return self._normalised(x), memo
         sizes = self._groups(x)
         if self.track_running_stats:
             self.num_batches_tracked.add_(1)

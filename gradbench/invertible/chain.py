@@ -6,7 +6,7 @@ gradients with it, and what was rebuilt is dropped as soon as the next module ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -28,8 +28,13 @@ class Chain(Invertible):
     Each module takes k tensors and returns one tensor or a tuple of them, and has `inverse`. Hooks of the modules are
     called when the chain runs inside `storing`, or with gradients off; hooks of tensors and parameters always.
 
+    A compiled model (`torch.compile`) runs a chain as it is; transforms of `torch.func` and a second differentiation
+    need `storing`. The first forward pass checks that every module gives finite values: it waits for the device.
+
     Raises:
         TypeError: a module has no `inverse`.
+        LayerError: at a forward pass: a module was given what it cannot take, or gave values that are not finite.
+        RuntimeError: at a forward pass: the chain is inside a transform of `torch.func`.
     """
 
     kind: ClassVar[str] = "chain"
@@ -37,6 +42,7 @@ class Chain(Invertible):
     def __init__(self, *modules: nn.Module | dict[str, Any]) -> None:
         super().__init__()
         self._stored = 0
+        self._checked = False
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else dict(enumerate(modules))
         for name, module in named.items():
             if not callable(getattr(module, "inverse", None)):
@@ -52,8 +58,8 @@ class Chain(Invertible):
     def forward(self, *x: Tensor) -> Tensor | State:
         """Return the last module's output, as one autograd node unless the chain is inside `storing`."""
         if self._stored or not torch.is_grad_enabled():
-            return as_output(self._forward_stored(x))
-        return ChainNode.apply(self, len(x), *x, *parameters_of(self))
+            return as_output(self._pass(x, lambda module, x: (as_state(module(*x)), None))[0])
+        return _apply_node(self, x)
 
     def inverse(self, *y: Tensor) -> Tensor | State:
         """Return the first module's input, by each module's own `inverse`."""
@@ -63,23 +69,23 @@ class Chain(Invertible):
             state = as_state(inverse(*state))
         return as_output(state)
 
-    def _forward_stored(self, x: State) -> State:
-        for name, module in self._modules.items():
-            try:
-                x = as_state(module(*x))
-            except LayerError as error:
-                raise error.inside(name) from None
-        return x
-
     def run(self, x: State) -> tuple[State, Memo]:
         """Return the output and the modules' memos."""
+        return self._pass(x, lambda module, x: steps_of(module).run(x))
+
+    def _pass(self, x: State, step: Callable[[nn.Module, State], tuple[State, Memo]]) -> tuple[State, Memo]:
+        """Return the last output of `step`, module by module, and its memos; errors name the module."""
         memos = []
+        checking = not self._checked and not torch.compiler.is_compiling()
         for name, module in self._modules.items():
             try:
-                x, memo = steps_of(module).run(x)
+                x, memo = step(module, x)
+                if checking:
+                    _check_finite(x)
             except LayerError as error:
                 raise error.inside(name) from None
             memos.append(memo)
+        self._checked = self._checked or checking
         return x, tuple(memos)
 
     def rerun(self, x: State, memo: Memo) -> State:
@@ -105,6 +111,18 @@ class Chain(Invertible):
             if seen is not None and not isinstance(module, Chain):
                 report(module, y, seen)
         return y, dy
+
+
+@torch.compiler.disable(reason="a chain of invertible modules runs as it is")
+def _apply_node(chain: Chain, x: State) -> Tensor | State:
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError("a chain cannot be transformed by torch.func: use storing(model) around the call")
+    return ChainNode.apply(chain, len(x), *x, *parameters_of(chain))
+
+
+def _check_finite(state: State) -> None:
+    if not all(bool(tensor.detach().isfinite().all()) for tensor in state if not tensor.is_meta):
+        raise LayerError("gives values that are not finite")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class LayerInfo:
         name: its name in the model.
         module: the layer.
         kind: norm, activation, convolution, coupling, pooling or user.
-        block: number of its block in the model's chain, from 0; -1 before the first block.
+        block: number of its block in the model, from 0; -1 before the first block.
     """
 
     name: str
@@ -32,10 +32,15 @@ class LayerInfo:
 def layers(model: nn.Module) -> list[LayerInfo]:
     """Return every layer that `watch_rebuilt` reports, a coupling before the layers of its branches.
 
-    The blocks are what stands in an outermost chain, except for what is named `stem` and for poolings: the stem has
-    number -1, and a pooling the number of the block before it.
+    The blocks are what stands in the outermost chains, counted through all of them, except for what is named `stem` and
+    for poolings: these have the number of the block before them, -1 where there is none.
     """
-    return list(_outermost("", model))
+    found: list[LayerInfo] = []
+    block = -1
+    for name, part in _parts("", model):
+        block += name.rpartition(".")[2] != "stem" and _kind(part) != "pooling"
+        found.extend(_inside(name, part, block, in_chain=True))
+    return found
 
 
 def _kind(module: nn.Module) -> str:
@@ -50,14 +55,13 @@ def _children(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield prefix + child_name, child
 
 
-def _outermost(name: str, module: nn.Module) -> Iterator[LayerInfo]:
-    block = -1
+def _parts(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield what stands in the outermost chains of `module`."""
     for child_name, child in _children(name, module):
         if isinstance(module, Chain):
-            block += child_name.rpartition(".")[2] != "stem" and _kind(child) != "pooling"
-            yield from _inside(child_name, child, block, in_chain=True)
+            yield child_name, child
         else:
-            yield from _outermost(child_name, child)
+            yield from _parts(child_name, child)
 
 
 def _inside(name: str, module: nn.Module, block: int, *, in_chain: bool) -> Iterator[LayerInfo]:

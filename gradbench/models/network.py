@@ -1,106 +1,126 @@
-"""What the layer-wise and the hybrid network share: an ordinary stem convolution, one chain, the head."""
+"""What the reversible networks share: a stem convolution, chains with stored stages between them, the head."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gradbench.invertible import (
-    Chain,
-    Invertible,
-    InvertibleBatchNorm,
-    InvertibleLeakyReLU,
-    SplitChannels,
-    SplitConvolution,
-)
+from gradbench.case.schema import Model
+from gradbench.invertible import BatchPooling, Chain, ChannelPooling, Invertible, SplitChannels, State
 from gradbench.invertible.state import as_state
 from gradbench.models.head import Head
-from gradbench.models.stages import Pooling, make_pooling
+from gradbench.models.layers import LayerFactory, convolution
+from gradbench.models.stages import Stage, check_image_size, plan_stages, stage_depths
 
-__all__ = ["LayerFactory", "Network"]
+__all__ = ["Network", "StagedNetwork", "Transition"]
 
 
-class LayerFactory:
-    """Makes invertible layers, split convolution, norm and leaky ReLU, on states of two groups.
+class StagedNetwork(nn.Module):
+    """Images (N, 3, H, W) to scores (N, classes), by stages of blocks with poolings between them.
 
-    Args:
-        negative_slope: of the leaky ReLU.
-        eps_i: the norm's smallest scale.
-        norm_inverse: how the norm is undone.
+    Attributes:
+        stages: the plan.
+        growth: what the first, second, ... max pooling multiplies the channels by.
     """
 
-    def __init__(
-        self, negative_slope: float, eps_i: float, norm_inverse: Literal["affine", "renormalize"] = "affine"
-    ) -> None:
-        self.negative_slope, self.eps_i, self.norm_inverse = negative_slope, eps_i, norm_inverse
+    growth: ClassVar[Sequence[float]] = (2,)
 
-    def norm(self, channels: int) -> InvertibleBatchNorm:
-        """Return a norm."""
-        return InvertibleBatchNorm(channels, eps_i=self.eps_i, norm_inverse=self.norm_inverse)
-
-    def activation(self) -> InvertibleLeakyReLU:
-        """Return a leaky ReLU."""
-        return InvertibleLeakyReLU(self.negative_slope)
-
-    def stem(self, channels: int) -> Chain:
-        """Return what follows the stem convolution: norm and leaky ReLU."""
-        return Chain({"norm": self.norm(channels), "activation": self.activation()})
-
-    def layers(self, channels: int, count: int = 1) -> Chain:
-        """Return `count` times split convolution, norm and leaky ReLU; `channels` are those of both groups together."""
-        named: dict[str, Invertible] = {}
-        for index in range(count):
-            number = str(index) if count > 1 else ""
-            named[f"convolution{number}"] = SplitConvolution(channels)
-            named[f"norm{number}"] = self.norm(channels)
-            named[f"activation{number}"] = self.activation()
-        return Chain(named)
-
-
-class Network(nn.Module):
-    """Images (N, 3, H, W) to scores (N, classes).
-
-    The chain's parts are named `stem`, `block0`, `block1`, ... and `pooling0`, ...
-
-    Args:
-        width: channels of the first stage, a multiple of 4.
-        depths: blocks in each stage; between two stages stands one pooling.
-        pooling: one shorter than `depths`.
-        groups: channel groups of the state.
-        layers: makes the stem's layers.
-        block: makes a block from the number of channels of its stage.
-        classes: number of scores.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        depths: Sequence[int],
-        pooling: Sequence[Pooling],
-        groups: int,
-        layers: LayerFactory,
-        block: Callable[[int], Invertible],
-        classes: int,
-    ) -> None:
+    def __init__(self, settings: Model) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
-        self.split = SplitChannels(groups)
-        named: dict[str, Invertible] = {"stem": layers.stem(width)}
-        channels, blocks = width, 0
-        for stage, depth in enumerate(depths):
-            if stage:
-                kind = pooling[stage - 1]
-                named[f"pooling{stage - 1}"] = make_pooling(kind)
-                channels *= 4 if kind == "channel" else 1
-            for _ in range(depth):
-                named[f"block{blocks}"] = block(channels)
-                blocks += 1
-        self.chain = Chain(named)
-        self.head = Head(channels, classes, copies=4 ** list(pooling).count("batch"))
+        depths, layers = self.depths(settings), self.branch_layers(settings)
+        self.stages = plan_stages(settings.width, settings.pooling, depths, layers, self.growth)
 
-    def forward(self, x: torch.Tensor) -> Tensor:
+    @classmethod
+    def from_settings(cls, settings: Model, classes: int, image_size: int) -> Self:
+        """Return the network of a case.
+
+        Raises:
+            UsageError: the poolings cannot divide the image.
+        """
+        check_image_size(image_size, settings.pooling)
+        return cls(settings, classes)  # type: ignore[call-arg]
+
+    @staticmethod
+    def depths(settings: Model) -> list[int]:
+        """Return the blocks of each stage."""
+        return stage_depths(settings.depth, len(settings.pooling) + 1)
+
+    @staticmethod
+    def branch_layers(settings: Model) -> list[int]:
+        """Return the layers in each branch of a stage's blocks: one before the first pooling, as Hascoet et al. do."""
+        later = [settings.branch_layers] * len(settings.pooling)
+        return [1, *later] if later else [settings.branch_layers]
+
+
+class Transition(nn.Module):
+    """What max pooling puts between two chains: the largest of 2x2 pixels, then a convolution to the next width.
+
+    Both keep their inputs: this is the stored stage of a RevNet.
+    """
+
+    def __init__(self, inputs: int, outputs: int, groups: int) -> None:
+        super().__init__()
+        self.convolution = convolution(inputs, outputs)
+        self.split = SplitChannels(groups)
+
+    def forward(self, *x: Tensor) -> Tensor | State:
+        """Return the groups at half the size."""
+        return self.split(self.convolution(torch.cat([F.max_pool2d(group, 2) for group in x], 1)))
+
+
+class Network(StagedNetwork):
+    """A reversible network: its state travels in groups of channels, through chains of blocks.
+
+    Channel and batch pooling lie inside a chain, max pooling between two. The only chain is named `chain`, several are
+    `chain0`, `chain1`, ... with `transition0`, ... between them; the parts of a chain are named `stem`, `block0`,
+    `block1`, ... and `pooling0`, ..., numbered through the network.
+
+    Attributes:
+        groups: channel groups of the state.
+    """
+
+    groups: ClassVar[int] = 2
+
+    def __init__(self, settings: Model, classes: int = 10) -> None:
+        super().__init__(settings)
+        self.layers = LayerFactory(settings)
+        self.stem = convolution(3, settings.width)
+        self.split = SplitChannels(self.groups)
+        self._parts: list[str] = []
+        several = "max" in settings.pooling
+        named: dict[str, Invertible] = {"stem": self.layers.normalised(settings.width)}
+        blocks, before = 0, self.stages[0]
+        for number, stage in enumerate(self.stages):
+            if stage.pooling == "max":
+                index = len(self._parts) // 2
+                self._add(f"chain{index}", Chain(named))
+                self._add(f"transition{index}", Transition(before.channels, stage.channels, self.groups))
+                named = {"stem": self.layers.normalised(stage.channels)}
+            elif stage.pooling:
+                named[f"pooling{number - 1}"] = ChannelPooling() if stage.pooling == "channel" else BatchPooling()
+            for _ in range(stage.blocks):
+                named[f"block{blocks}"] = self.block(stage)
+                blocks += 1
+            before = stage
+        self._add(f"chain{len(self._parts) // 2}" if several else "chain", Chain(named))
+        self.head = Head(before.channels, classes, before.copies)
+
+    def _add(self, name: str, part: nn.Module) -> None:
+        self.add_module(name, part)
+        self._parts.append(name)
+
+    @abstractmethod
+    def block(self, stage: Stage) -> Invertible:
+        """Return a block of that stage."""
+
+    def forward(self, x: Tensor) -> Tensor:
         """Return the scores."""
-        return self.head(*as_state(self.chain(*as_state(self.split(self.stem(x))))))
+        state = as_state(self.split(self.stem(x)))
+        for name in self._parts:
+            state = as_state(self.get_submodule(name)(*state))
+        return self.head(*state)

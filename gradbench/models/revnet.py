@@ -1,33 +1,29 @@
-"""The RevNet block of Gomez et al.: an additive coupling whose branches are ordinary residual functions."""
+"""RevNet and i-RevNet: reversible blocks whose branches are ordinary layers, recomputed in the backward pass.
+
+Gomez et al., The reversible residual network; Jacobsen et al., i-RevNet. As in Table 1 of Hascoet et al., both have two
+branches in a block, with the convolution before norm and activation: they differ in their pooling alone.
+"""
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Sequence
+from typing import ClassVar
 
-from gradbench.invertible import AdditiveCoupling, Chain
+from gradbench.invertible import AdditiveCoupling
+from gradbench.models.network import Network
+from gradbench.models.stages import Stage
 
-__all__ = ["residual_function", "revnet_block", "revnet_chain"]
-
-
-def residual_function(channels: int, dropout: float = 0.0) -> nn.Sequential:
-    """Return BN-ReLU-conv3-BN-ReLU-conv3, as in pre-activation residual units, with dropout between the two."""
-    middle = [nn.Dropout(dropout)] if dropout else []
-    return nn.Sequential(
-        nn.BatchNorm2d(channels),
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(),
-        *middle,
-        nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-    )
+__all__ = ["RevNet"]
 
 
-def revnet_block(channels: int, dropout: float = 0.0) -> AdditiveCoupling:
-    """Return a block on two groups, `channels` in all."""
-    return AdditiveCoupling(residual_function(channels // 2, dropout), residual_function(channels // 2, dropout))
+class RevNet(Network):
+    """A stem and `depth` reversible blocks on a state of two groups. With max pooling: 40, 80, 256, 320 channels."""
 
+    growth: ClassVar[Sequence[float]] = (2, 3.2, 1.25)
 
-def revnet_chain(channels: int, blocks: int, dropout: float = 0.0) -> Chain:
-    """Return a chain of `blocks` blocks at the same size."""
-    return Chain(*(revnet_block(channels, dropout) for _ in range(blocks)))
+    def block(self, stage: Stage) -> AdditiveCoupling:
+        """Return a block."""
+        half = stage.channels // 2
+        return AdditiveCoupling(
+            self.layers.ordinary(half, half, stage.branch_layers), self.layers.ordinary(half, half, stage.branch_layers)
+        )

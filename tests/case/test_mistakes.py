@@ -71,7 +71,7 @@ dept = [3]
         ("[model]\npooling = 'channel'", '4: model.pooling: must be a list, got "channel"'),
         (
             "[model]\npooling = ['chanel']",
-            "4: model.pooling[0]: must be 'channel' or 'batch', got \"chanel\"; did you mean 'channel'?",
+            "4: model.pooling[0]: must be 'channel', 'batch' or 'max', got \"chanel\"; did you mean 'channel'?",
         ),
         ("[model]\nname = 'hybrd'", "4: model.name: unknown model 'hybrd': allowed are ... did you mean 'hybrid'?"),
         ("[data]\nname = 'cifar'", "4: data.name: unknown data set 'cifar': ... did you mean 'cifar10'?"),
@@ -109,7 +109,7 @@ dept = [3]
             "4: model.depth: has no effect, the matrix decides it: change matrix.depth instead",
         ),
         ("[data]\ncrop = 32", "4: data.crop: data.crop = 32 must be below data.image_size = 32"),
-        ("[data]\nimage_size = 30", "4: data.image_size: ... = 30 cannot be halved 2 times, ... multiples of 4"),
+        ("[data]\nimage_size = 30", "4: data.image_size: ... = 30 cannot be halved 3 times, ... multiples of 8"),
         ("[data]\nname = 'npz'", '4: data.name: data.name = "npz" needs data.path'),
         ("matrix.data = ['digits', 'npz']", '3: matrix.data: data.name = "npz" needs data.path'),
         ("matrix.train.steps = [0, 5]\nmeasure.at = [5]", "3: matrix.train.steps: ... beyond train.steps = 0"),

@@ -6,34 +6,30 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradbench.case.schema import Model
 from gradbench.invertible import storing
+from gradbench.models import MODELS
 from gradbench.models.build import build
-from gradbench.models.revnet import revnet_chain
-from tests.invertible.oracle import relative_error, state, worst_error
+from tests.invertible.oracle import relative_error, worst_error
+from tests.models.networks import loss, with_dropout
 
 pytestmark = pytest.mark.gpu
-
-
-def loss(scores: Tensor) -> Tensor:
-    return F.cross_entropy(scores, torch.arange(len(scores), device=scores.device) % scores.shape[1])
 
 
 def network(name: str, depth: int = 4) -> nn.Module:
     return build(Model(name=name, depth=depth, width=16), classes=10, image_size=16).cuda()
 
 
-@pytest.mark.parametrize("name", ["layerwise", "hybrid"])
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("training", [True, False])
 def test_float64_gradients_equal_stored_ones(name: str, training: bool) -> None:
     x = (torch.randn(16, 3, 16, 16, dtype=torch.float64, device="cuda"),)
     assert worst_error(network(name).double().train(training), x, loss) < 1e-9
 
 
-@pytest.mark.parametrize("name", ["layerwise", "hybrid"])
+@pytest.mark.parametrize("name", MODELS)
 def test_float32_buffers_and_scores_equal_stored_ones_bit_for_bit(name: str) -> None:
     x = (torch.randn(16, 3, 16, 16, device="cuda"),)
     model = network(name)
@@ -44,20 +40,20 @@ def test_float32_buffers_and_scores_equal_stored_ones_bit_for_bit(name: str) -> 
 
 
 def test_dropout_uses_the_same_mask_and_the_stream_goes_on_as_if_it_ran_once() -> None:
-    model = revnet_chain(8, 4, dropout=0.5).double().cuda()
-    x = tuple(tensor.detach().cuda().requires_grad_() for tensor in state(4, 4, 8, 8))
+    model = with_dropout(network("revnet")).double()
+    x = (torch.randn(8, 3, 16, 16, dtype=torch.float64, device="cuda"),)
     states = []
 
-    def remember(y: tuple[Tensor, ...]) -> Tensor:
+    def remember(scores: Tensor) -> Tensor:
         states.append(torch.cuda.get_rng_state())
-        return sum(tensor.pow(3).sum() for tensor in y)  # type: ignore[return-value]
+        return loss(scores)
 
     assert worst_error(model, x, remember) < 1e-9
     assert torch.equal(states[0], states[1])
     assert torch.equal(states[1], torch.cuda.get_rng_state())
 
 
-@pytest.mark.parametrize("name", ["layerwise", "hybrid"])
+@pytest.mark.parametrize("name", MODELS)
 def test_autocast_of_the_forward_pass_is_that_of_the_backward_pass(name: str) -> None:
     model, x = network(name, 3), torch.randn(64, 3, 16, 16, device="cuda")
     stored_model = copy.deepcopy(model)

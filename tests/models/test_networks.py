@@ -1,86 +1,23 @@
-"""The layer-wise and the hybrid network: their sizes, their parts, and gradients equal to those of stored training."""
+"""The networks: their plans, sizes and parts; what they promise of gradients is in tests/strategies."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradbench.case.schema import Model
 from gradbench.errors import UsageError
-from gradbench.invertible import (
-    AdditiveCoupling,
-    BatchPooling,
-    Chain,
-    ChannelPooling,
-    InvertibleBatchNorm,
-    layers,
-    storing,
-    watch_rebuilt,
-)
+from gradbench.invertible import AdditiveCoupling, Chain, InvertibleBatchNorm, layers, watch_rebuilt
+from gradbench.models import MODELS
 from gradbench.models.build import build
 from gradbench.models.head import Head
-from gradbench.models.hybrid import Hybrid, hybrid_block
-from gradbench.models.layerwise import Layerwise
-from gradbench.models.network import LayerFactory
-from gradbench.models.revnet import revnet_chain
-from gradbench.models.stages import stage_depths
-from tests.invertible.oracle import same_as_stored, state, worst_error
+from gradbench.models.resnet import ResidualBlock
+from gradbench.models.stages import plan_stages, stage_depths
+from tests.invertible.oracle import worst_error
+from tests.models.networks import images, loss, network
 
-
-def network(image_size: int = 8, **settings: object) -> nn.Module:
-    model = build(Model(**({"width": 8} | settings)), classes=5, image_size=image_size)  # type: ignore[arg-type]
-    for module in model.modules():
-        if isinstance(module, InvertibleBatchNorm):
-            nn.init.normal_(module.weight, 1, 0.2)
-            nn.init.normal_(module.bias, 0, 0.2)
-    return model
-
-
-def images(count: int = 6, size: int = 8, dtype: torch.dtype = torch.float64) -> tuple[Tensor]:
-    return (torch.randn(count, 3, size, size, dtype=dtype),)
-
-
-def loss(scores: Tensor) -> Tensor:
-    return F.cross_entropy(scores, torch.arange(len(scores)) % scores.shape[1])
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"name": "layerwise", "depth": 1},
-        {"name": "layerwise", "depth": 4, "negative_slope": 0.2},
-        {"name": "layerwise", "depth": 4, "pooling": ("batch", "channel")},
-        {"name": "hybrid", "depth": 1},
-        {"name": "hybrid", "depth": 4, "pooling": ("channel", "batch")},
-        {"name": "hybrid", "depth": 4, "pooling": (), "branch_layers": 2},
-        {"name": "hybrid", "depth": 32, "width": 4, "pooling": ("channel",)},
-    ],
-    ids=str,
-)
-def test_float64_gradients_equal_stored_ones(settings: dict[str, object]) -> None:
-    assert worst_error(network(**settings).double(), images(), loss) < 1e-9
-
-
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_revnet_blocks_equal_stored_ones(dropout: float) -> None:
-    assert same_as_stored(revnet_chain(8, 4, dropout).double(), state(3, 4, 6, 6))
-
-
-@pytest.mark.parametrize("name", ["layerwise", "hybrid"])
-def test_eval_gradients_equal_stored_ones_and_scores_are_the_same_bit_for_bit(name: str) -> None:
-    model = network(name=name, depth=3)
-    x = images(dtype=torch.float32)
-    for _ in range(3):
-        model(*x)
-    model.eval()
-    with storing(model):
-        stored = model(*x)
-    assert torch.equal(model(*x), stored)
-    assert worst_error(model.double(), images(), loss) < 1e-9
+REVERSIBLE = [name for name in MODELS if name != "resnet"]
 
 
 def test_the_layerwise_network_loses_its_gradients_with_depth_and_the_hybrid_keeps_them() -> None:
@@ -92,24 +29,6 @@ def test_the_layerwise_network_loses_its_gradients_with_depth_and_the_hybrid_kee
     assert error("layerwise", 9) > 0.1
     assert error("layerwise", 9) > 1000 * error("layerwise", 3)
     assert error("hybrid", 9) < 0.01
-
-
-@pytest.mark.parametrize("name", ["layerwise", "hybrid"])
-def test_autocast_runs_the_whole_network_in_bfloat16(name: str) -> None:
-    torch.manual_seed(2)
-    model, (x,) = network(name=name, depth=3), images(32, dtype=torch.float32)
-
-    def gradients(stored: bool) -> dict[str, Tensor]:
-        model.zero_grad()
-        with storing(model) if stored else nullcontext(), torch.autocast("cpu", torch.bfloat16):
-            value = loss(model(x).float())
-        value.backward()
-        return {name: parameter.grad for name, parameter in model.named_parameters()}
-
-    stored = gradients(stored=True)
-    for key, gradient in gradients(stored=False).items():
-        # 8 bits of mantissa, amplified through the layers: the direction is right, no more.
-        assert F.cosine_similarity(gradient.flatten(), stored[key].flatten(), dim=0) > 0.8, key
 
 
 def test_stages_are_filled_as_in_the_source() -> None:
@@ -125,53 +44,112 @@ def test_stages_are_filled_as_in_the_source() -> None:
             assert depths[0] >= 1
 
 
-def children(model: Layerwise | Hybrid) -> list[tuple[str, str]]:
-    return [(name, type(child).__name__) for name, child in model.chain.named_children()]
+def test_a_plan_says_how_wide_and_how_small_each_stage_is() -> None:
+    kinds = ("max", "channel", "batch", "max")
+    plan = plan_stages(40, kinds, [1, 0, 2, 3, 4], [1, 2, 2, 2, 2], growth=(2, 3.2))
+    assert [stage.channels for stage in plan] == [40, 80, 320, 320, 1024]
+    assert [stage.halvings for stage in plan] == [0, 1, 2, 3, 4]
+    assert [stage.copies for stage in plan] == [1, 1, 1, 4, 4]
+    assert [stage.values for stage in plan] == [40, 20, 20, 20, 16]
+    assert [stage.pooling for stage in plan] == [None, *kinds]
+    assert [stage.channels for stage in plan_stages(12, ("max",) * 3, [1] * 4, [1] * 4, (1.35,))] == [12, 16, 20, 28]
+
+
+def children(model: nn.Module) -> list[tuple[str, str]]:
+    return [(name, type(child).__name__) for name, child in model.named_children()]
 
 
 def test_depth_counts_layers_with_the_stem_and_blocks_without() -> None:
-    assert children(Layerwise(4, 8)) == [
+    settings = {"width": 8, "depth": 4, "pooling": ("channel", "batch")}
+    assert children(network(name="layerwise", **settings).chain) == [
         ("stem", "Chain"),
         ("pooling0", "ChannelPooling"),
         ("block0", "Chain"),
         ("block1", "Chain"),
-        ("pooling1", "ChannelPooling"),
+        ("pooling1", "BatchPooling"),
         ("block2", "Chain"),
     ]
-    assert children(Hybrid(4, 8, pooling=("channel", "batch"))) == [
-        ("stem", "Chain"),
-        ("block0", "AdditiveCoupling"),
-        ("pooling0", "ChannelPooling"),
-        ("block1", "AdditiveCoupling"),
-        ("block2", "AdditiveCoupling"),
-        ("pooling1", "BatchPooling"),
-        ("block3", "AdditiveCoupling"),
-    ]
+    for name in ("hybrid", "irevnet"):
+        assert children(network(name=name, **settings).chain) == [
+            ("stem", "Chain"),
+            ("block0", "AdditiveCoupling"),
+            ("pooling0", "ChannelPooling"),
+            ("block1", "AdditiveCoupling"),
+            ("block2", "AdditiveCoupling"),
+            ("pooling1", "BatchPooling"),
+            ("block3", "AdditiveCoupling"),
+        ]
+
+
+def test_max_pooling_stands_between_chains() -> None:
+    model = network(name="revnet", depth=5, pooling=("max", "channel", "max"))
+    assert [name for name, _ in model.named_children()] == [
+        "stem", "split", "chain0", "transition0", "chain1", "transition1", "chain2", "head",
+    ]  # fmt: skip
+    assert [name for name, _ in model.chain1.named_children()] == ["stem", "block1", "block2", "pooling1", "block3"]
+    blocks = {info.name.split(".")[1]: info.block for info in layers(model)}
+    assert [blocks[f"block{index}"] for index in range(5)] == list(range(5))
+    stems = [info.block for info in layers(model) if info.name.endswith("stem.norm")]
+    assert stems == [-1, 0, 3]
 
 
 def weights(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def published(name: str) -> nn.Module:
+    with torch.device("meta"):
+        return build(Model(name=name), classes=10, image_size=32)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "blocks", "count"),
+    [
+        # Hascoet et al., Table 1 and equation 34: 12.5, 12.7, 171, 29.6 and 14.8 MB in float32.
+        ("resnet", [32, 64, 128, 256], [2, 2, 2, 2], 3_141_664),
+        ("revnet", [40, 80, 256, 320], [1, 2, 2, 1], 3_183_768),
+        ("irevnet", [32, 128, 512, 2048], [1, 2, 2, 1], 42_801_632),
+        ("layerwise", [32, 128, 512, 512], [2, 4, 3, 3], 7_395_360),
+        ("hybrid", [32, 128, 512, 512], [1, 2, 2, 1], 3_701_984),
+    ],
+)
+def test_the_published_networks_are_the_defaults(name: str, channels: list[int], blocks: list[int], count: int) -> None:
+    model = published(name)
+    assert [stage.channels for stage in model.stages] == channels
+    assert [stage.blocks for stage in model.stages] == blocks
+    assert weights(model) == count
+
+
 def test_sizes_follow_the_formulas() -> None:
-    # Stem 27 w; norm 2 c; split convolution 4.5 c^2; head classes * c.
-    model = Layerwise(3, 8, pooling=("channel", "batch"), classes=7)
-    assert weights(model) == 27 * 8 + 2 * 8 + 2 * (4.5 * 32**2 + 2 * 32) + 7 * 32
-    block = hybrid_block(32, 2, LayerFactory(0.2, 0.1))
-    assert weights(block) == 2 * 2 * (4.5 * 16**2 + 2 * 16)
+    """Stem 27 w; norm 2 c; split convolution 4.5 c^2; convolution 9 c c'; head classes * c."""
+    settings = {"width": 8, "classes": 7, "pooling": ("channel", "batch")}
+    fixed = 27 * 8 + 2 * 8 + 7 * 32
+    assert weights(network(name="layerwise", depth=3, **settings)) == fixed + 2 * (4.5 * 32**2 + 2 * 32)
+    hybrid, revnet = (
+        lambda c, layers: 2 * layers * (4.5 * (c / 2) ** 2 + 2 * c / 2),
+        lambda c, layers: 2 * layers * (9 * (c / 2) ** 2 + 2 * c / 2),
+    )
+    for name, block in {"hybrid": hybrid, "irevnet": revnet}.items():
+        count = weights(network(name=name, depth=3, branch_layers=3, **settings))
+        assert count == fixed + block(8, 1) + 2 * block(32, 3)
+    count = weights(network(name="revnet", depth=2, width=8, classes=7, pooling=("max",)))
+    assert count == 29 * 8 + revnet(8, 1) + 9 * 8 * 16 + 2 * 16 + revnet(16, 2) + 7 * 16
+    block = ResidualBlock(8, 12, 3, network(name="irevnet", depth=1).layers)
+    assert weights(block) == 2 * 9 * 8 * 12 + 2 * 9 * 12**2 + 4 * 2 * 12
 
 
-def test_the_published_hybrid_has_its_published_size() -> None:
-    """Hascoet et al., Table 1: 32-128-512-512 channels, 14.8 MB in float32."""
-    layers = LayerFactory(0.2, 0.1)
-    plan = [(32, [1], None), (128, [2, 2], "c"), (512, [2, 2], "c"), (512, [2], "b")]
-    parts: list[nn.Module] = [layers.stem(32)]
-    for channels, blocks, pooling in plan:
-        if pooling:
-            parts.append(ChannelPooling() if pooling == "c" else BatchPooling())
-        parts.extend(hybrid_block(channels, branch_layers, layers) for branch_layers in blocks)
-    network = nn.ModuleList([nn.Conv2d(3, 32, 3, padding=1, bias=False), Chain(*parts), Head(512, 10, copies=4)])
-    assert weights(network) == 3_701_984
+@pytest.mark.parametrize("name", MODELS)
+def test_larger_images_fit(name: str) -> None:
+    with torch.device("meta"), torch.no_grad():
+        model = build(Model(name=name), classes=10, image_size=240)
+        assert model(torch.empty(2, 3, 240, 240)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_block_is_the_shallowest_network(name: str) -> None:
+    model = network(name=name, depth=1)
+    assert sum(stage.blocks for stage in model.stages) == (name != "layerwise")
+    assert worst_error(model.double(), images(), loss) < 1e-9
 
 
 def test_the_head_is_an_eighth_of_a_linear_map_of_the_largest_values() -> None:
@@ -180,14 +158,24 @@ def test_the_head_is_an_eighth_of_a_linear_map_of_the_largest_values() -> None:
     assert torch.allclose(head(*x.split([2, 4], 1)), 0.125 * peaks @ head.linear.weight.T)
 
 
-def test_scores_belong_to_their_images_with_batch_pooling() -> None:
-    model = network(name="hybrid", depth=3, pooling=("batch", "batch")).eval()
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_belong_to_their_images_with_batch_pooling(name: str) -> None:
+    model = network(name=name, depth=3, pooling=("batch", "batch")).eval()
     (x,) = images(5, dtype=torch.float32)
     one_by_one = torch.cat([model(image[None]) for image in x])
     assert torch.allclose(model(x), one_by_one, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "count"), [("layerwise", 2 + 3 * 5 + 2), ("hybrid", 2 + 6 * 7 + 2)])
+def test_a_residual_block_is_the_activated_sum_of_its_parts() -> None:
+    block = network(name="resnet", depth=2, pooling=("max",)).blocks.block1
+    x = torch.randn(3, 8, 4, 4)
+    y = block.eval()(x)
+    total = block.shortcut(x) + block.residual(x)
+    assert torch.equal(y, torch.where(total > 0, total, total * 0.2))
+    assert [type(layer).__name__ for layer in block.residual][-1] == "InvertibleBatchNorm"
+
+
+@pytest.mark.parametrize(("name", "count"), [("layerwise", 2 + 3 * 5 + 3), ("hybrid", 2 + 4 + 5 * 13 + 3)])
 def test_watching_reports_every_layer(name: str, count: int) -> None:
     model = network(name=name, depth=6)
     listed = layers(model)
@@ -195,19 +183,27 @@ def test_watching_reports_every_layer(name: str, count: int) -> None:
     with watch_rebuilt(lambda module, x, y: seen.add(module)):
         model(*images(dtype=torch.float32)).sum().backward()
     assert seen == {info.module for info in listed}
-    assert len(listed) == count
     assert [info.block for info in listed if info.name.startswith("chain.stem")] == [-1, -1]
     assert max(info.block for info in listed) == (4 if name == "layerwise" else 5)
+    assert len(listed) == count + (3 if name == "hybrid" else 0)
 
 
-def test_settings_reach_the_layers() -> None:
-    model = network(name="hybrid", depth=2, negative_slope=0.3, eps_i=0.5, norm_inverse="renormalize", branch_layers=3)
+@pytest.mark.parametrize("name", REVERSIBLE)
+def test_settings_reach_the_layers(name: str) -> None:
+    settings = {"negative_slope": 0.3, "eps_i": 0.5, "norm_inverse": "renormalize", "branch_layers": 3}
+    model = network(name=name, depth=2, pooling=("channel",), **settings)
     norms = [module for module in model.modules() if isinstance(module, InvertibleBatchNorm)]
-    assert len(norms) == 1 + 2 * 2 * 3
+    assert len(norms) == 1 + (1 if name == "layerwise" else 2 * (1 + 3))
     assert {(norm.eps_i, norm.norm_inverse) for norm in norms} == {(0.5, "renormalize")}
-    block = model.chain.block0
-    assert isinstance(block, AdditiveCoupling)
-    assert block.f.activation0.negative_slope == 0.3
+    block = model.chain.get_submodule("block0" if name == "layerwise" else "block0.f")
+    assert block.activation.negative_slope == 0.3
+
+
+def test_the_branches_of_a_hybrid_block_are_invertible_and_those_of_a_revnet_block_are_not() -> None:
+    for name, kind in (("hybrid", Chain), ("irevnet", nn.Sequential)):
+        block = network(name=name, depth=1).chain.block0
+        assert isinstance(block, AdditiveCoupling)
+        assert type(block.f) is type(block.g) is kind
 
 
 def test_the_same_seed_gives_the_same_network() -> None:
@@ -218,6 +214,7 @@ def test_the_same_seed_gives_the_same_network() -> None:
     assert all(torch.equal(a, b) for a, b in zip(values(), values(), strict=True))
 
 
-def test_images_that_the_poolings_cannot_divide_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"data.image_size 30 .* must be a multiple of 4, for example 32"):
-        network(30, name="hybrid")
+@pytest.mark.parametrize("name", MODELS)
+def test_images_that_the_poolings_cannot_divide_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"data.image_size 30 .* must be a multiple of 8, for example 32"):
+        build(Model(name=name), 10, 30)
