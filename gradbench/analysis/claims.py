@@ -21,7 +21,7 @@ from gradbench.analysis.statistics import interval, median, slope
 if TYPE_CHECKING:
     from gradbench.case.schema import Claim, Quantity
 
-__all__ = ["HELD", "NOT_HELD", "NOT_MEASURED", "evaluate"]
+__all__ = ["HELD", "NOT_HELD", "NOT_MEASURED", "REDUCE", "evaluate", "measured", "per_cell"]
 
 HELD, NOT_HELD, NOT_MEASURED = "held", "not held", "not measured"
 
@@ -32,8 +32,8 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "==": operator.eq,
 }
-#: Any nan gives nan.
-_REDUCE: dict[str, Callable[[pd.Series], float]] = {
+#: How numbers become one; any nan gives nan.
+REDUCE: dict[str, Callable[[pd.Series], float]] = {
     "min": lambda values: float(values.min(skipna=False)),
     "max": lambda values: float(values.max(skipna=False)),
     "mean": lambda values: float(values.mean(skipna=False)),
@@ -118,12 +118,10 @@ def _per_seed(
     Raises:
         NothingMatchesError: nothing to read it from.
     """
-    rows = _rows(tables, quantity)
-    groups = rows.groupby("cell", sort=False)
-    cells = groups.first()
-    cells["value"] = groups["value"].agg(_REDUCE["mean" if quantity.within == "share" else quantity.within])
+    rows = measured(tables, quantity)
+    cells = per_cell(rows, quantity)
     if quantity.slope_over is None:
-        values = cells.groupby("seed")["value"].agg(_REDUCE[quantity.across])
+        values = cells.groupby("seed")["value"].agg(REDUCE[quantity.across])
     else:
         values = _slopes(cells, quantity.slope_over)
     expected = _expected(tables, quantity, axes)
@@ -140,6 +138,13 @@ def _per_seed(
     return values, why
 
 
+def per_cell(rows: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
+    """The quantity for each cell (index: cell) of the rows that `measured` returned."""
+    groups = rows.groupby("cell", sort=False)
+    within = REDUCE["mean" if quantity.within == "share" else quantity.within]
+    return groups.first().assign(value=groups["value"].agg(within))
+
+
 def _slopes(cells: pd.DataFrame, over: str) -> pd.Series:
     if not pd.api.types.is_numeric_dtype(cells["over"]):
         raise NothingMatchesError(f"{over} is not a number, so there is no slope over it")
@@ -149,10 +154,13 @@ def _slopes(cells: pd.DataFrame, over: str) -> pd.Series:
     return pd.Series(slopes, dtype=np.float64)
 
 
-def _rows(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataFrame:
+def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataFrame:
     """The rows that were measured: cell, strategy, seed, the value and, for a slope, the place on the axis.
 
     nan is a result, except in `cells`, where it is also an empty field, and in rows that have no number by design.
+
+    Raises:
+        NothingMatchesError: there is none.
     """
     table, where = quantity.table, f"{quantity.table}.{quantity.column}"
     frame = tables.get(table)

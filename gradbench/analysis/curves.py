@@ -51,14 +51,17 @@ def against_axis(cells: pd.DataFrame, axes: Axes, column: str) -> pd.DataFrame:
 def lowest_snr(activations: pd.DataFrame, axes: Axes) -> pd.DataFrame:
     """The smallest SNR in dB of a rebuilt activation against the axis: g, x, o*, s, step, part, y, lo, hi, n.
 
-    `part` is "blocks" (everything but the stem) or "stem". A cell with an SNR of nan has no smallest one: its seed is
-    left out.
+    `part` is "blocks" (everything but the stem), "stem" or, where there are both, "all". A cell with an SNR of nan has
+    no smallest one: its seed is left out.
     """
     frame = place(activations, axes)
-    frame = frame.assign(part=np.where(frame["block"].astype("float64") < 0, "stem", "blocks"))
+    stem = frame["block"].astype("float64") < 0
+    parts = [frame.assign(part=np.where(stem, "stem", "blocks"))]
+    if stem.any() and not stem.all():
+        parts.insert(0, frame.assign(part="all"))
     keys = _keys(axes, "s", "step", "part")
-    lowest = frame.groupby([*keys, "seed"], sort=False)["snr_db"].agg(lambda snr: snr.min(skipna=False)).reset_index()
-    return _over_seeds(lowest, keys, "snr_db")
+    groups = pd.concat(parts).groupby([*keys, "seed"], sort=False)["snr_db"]
+    return _over_seeds(groups.agg(lambda snr: snr.min(skipna=False)).reset_index(), keys, "snr_db")
 
 
 def profile(activations: pd.DataFrame, axes: Axes) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def test_the_lowest_snr_keeps_the_stem_apart(axes: Axes) -> None:
         [table(step=0, block=block).rename(columns={"y": "snr_db"}) for block in (-1, 0, 1, 2)], ignore_index=True
     )
     lowest = curves.lowest_snr(layers, axes).set_index(["part", "g", "x", "o0"])["y"]
-    for part, blocks in (("stem", {-1}), ("blocks", {0, 1, 2})):
+    for part, blocks in (("stem", {-1}), ("blocks", {0, 1, 2}), ("all", {-1, 0, 1, 2})):
         for point, group in layers[layers["block"].isin(blocks)].groupby(list(NAMES)):
             expected = statistics.median(group.groupby("seed")["snr_db"].min())
             assert lowest[(part, *point)] == pytest.approx(expected)
