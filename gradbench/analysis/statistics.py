@@ -119,7 +119,7 @@ def paired_interval(differences: ArrayLike, level: float = 0.95) -> tuple[float,
 
 
 def adjusted(p: ArrayLike) -> NDArray[np.float64]:
-    """p adjusted for the false-discovery rate (Benjamini and Hochberg, 1995): rejecting up to q errs in a share q."""
+    """Adjust p for the false-discovery rate (Benjamini and Hochberg, 1995): of those up to q a share q is false."""
     array = np.asarray(p, dtype=np.float64)
     if array.size == 0:
         return array

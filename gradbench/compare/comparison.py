@@ -52,13 +52,16 @@ class Coverage:
 
     Attributes:
         compared: finished in both runs.
-        missing: labels of those that the base finished and the new run lacks or did not come to.
+        missing: labels of those that the base finished and the new run lacks or did not come to, and of claims that it
+            no longer measures.
         added: how many only the new run has.
+        planned: how many the base finished.
     """
 
     compared: int
     missing: tuple[str, ...]
     added: int
+    planned: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Finding:
             column that was tested.
         strategy: whose; empty for a claim.
         setting: the axes' values; empty where the finding is about all settings.
-        parameter: the weight tensor or layer; empty where it is about all of them.
+        parameter: the weight tensor or layer that shows it most, or the claim; empty where there is none.
         base: the number or word of the base run.
         new: that of the new run.
         ratio: new over base for numbers, geometric mean over pairs; nan where there is none.

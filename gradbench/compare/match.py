@@ -1,0 +1,111 @@
+"""Which row of one run belongs to which of the other: cells by their id, else by point and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gradbench.analysis.tables import Run
+from gradbench.compare.comparison import Coverage
+from gradbench.compare.differences import deciding_settings
+from gradbench.results import TABLES
+
+__all__ = ["BASE", "NEW", "Matched", "by", "label", "match", "plain"]
+
+#: The endings of a joined table's columns.
+BASE, NEW = "_base", "_new"
+#: A row of `cells` with one of these statuses is final: the next run does not run it again.
+_FINISHED = ("ok", "diverged", "excluded")
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Two runs joined.
+
+    Attributes:
+        axes: of the case's matrix, those that both have.
+        tables: for each table of `results` the rows that both have: `cell`, axes and `seed` as the base has them, the
+            other key columns, then every column twice, with the endings `BASE` and `NEW`.
+        coverage: how much that is.
+    """
+
+    axes: tuple[str, ...]
+    tables: dict[str, pd.DataFrame]
+    coverage: Coverage
+
+
+def match(base: Run, new: Run) -> Matched:
+    """Join the tables of two runs of one case."""
+    axes = tuple(axis for axis in base.axes if axis in new.axes)
+    names = _new_names(base, new, axes)
+    tables = {}
+    for name, table in TABLES.items():
+        ours, theirs = base.tables[name], new.tables[name]
+        if name != "claims":
+            theirs = theirs.assign(cell=theirs["cell"].replace(names)) if names else theirs
+            theirs = theirs.drop(columns=[*new.axes, "seed"])
+            tables[name] = ours.merge(theirs, on=list(table.key), suffixes=(BASE, NEW))
+        else:
+            tables[name] = ours.merge(theirs, on=list(table.key), suffixes=(BASE, NEW), how="left", indicator=True)
+    return Matched(axes, tables, _coverage(base, new, names))
+
+
+def label(point: Mapping[Any, Any]) -> str:
+    """A setting in words: "hybrid depth=3 negative_slope=0.2".
+
+    >>> label({"model": "hybrid", "depth": 3})
+    'hybrid depth=3'
+    """
+    return " ".join(str(value) if isinstance(value, str) else f"{axis}={value}" for axis, value in point.items())
+
+
+def by(rows: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The rows with each combination of values of some axes; all of them where there is no axis."""
+    if not axes:
+        yield {}, rows
+        return
+    for values, some in rows.groupby(list(axes), sort=False):
+        yield {axis: plain(value) for axis, value in zip(axes, values, strict=True)}, some
+
+
+def plain(value: Any) -> Any:
+    """A number of numpy as Python's own."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _new_names(base: Run, new: Run, axes: Sequence[str]) -> dict[str, str]:
+    """The base's id for each cell of the new run that is called otherwise, though nothing that decides numbers differs.
+
+    An id is a hash of all settings, those too that only say what else is measured or that a later version added.
+    """
+    ours, theirs = (run.tables["cells"].drop_duplicates("cell") for run in (base, new))
+    known = set(ours["cell"]) & set(theirs["cell"])
+    same = deciding_settings(base.manifest) == deciding_settings(new.manifest)
+    if not same or len(axes) < max(len(base.axes), len(new.axes)):
+        return {}
+    places = [*axes, "seed"]
+    left, right = (cells.loc[~cells["cell"].isin(known), ["cell", *places]] for cells in (ours, theirs))
+    both = left.merge(right, on=places, suffixes=(BASE, NEW))
+    return dict(zip(both[f"cell{NEW}"], both[f"cell{BASE}"], strict=True))
+
+
+def _coverage(base: Run, new: Run, names: Mapping[str, str]) -> Coverage:
+    ours, theirs = base.tables["cells"], new.tables["cells"]
+    fates = {
+        (names.get(cell, cell), strategy): status
+        for cell, strategy, status in zip(theirs["cell"], theirs["strategy"], theirs["status"], strict=True)
+        if status != "missing"
+    }
+    places = [*base.axes, "seed"]
+    compared, planned, missing = 0, 0, []
+    for row in ours[ours["status"].isin(_FINISHED)].to_dict("records"):
+        planned += 1
+        status = fates.get((row["cell"], row["strategy"]))
+        compared += status in _FINISHED
+        if status is None:
+            missing.append(f"{label({place: plain(row[place]) for place in places})} {row['strategy']}")
+    known = set(zip(ours["cell"], ours["strategy"], strict=True))
+    return Coverage(compared, tuple(missing), sum(key not in known for key in fates), planned)
