@@ -10,19 +10,19 @@ from gradbench.report.facts import Facts
 from gradbench.report.rows import claim_rows
 from gradbench.report.words import ABSENT, accuracy, axis_name, number
 
-__all__ = ["markdown"]
+__all__ = ["markdown", "plain", "table"]
 
 
 def markdown(summary: Summary, facts: Facts, axes: Sequence[str]) -> str:
     """The summary in Markdown."""
-    parts = [f"# {_plain(facts.title)}", _plain(facts.question), f"**{_plain(summary.sentence)}**"]
-    parts.append("\n".join(f"- {_plain(line)}" for line in summary.others))
+    parts = [f"# {plain(facts.title)}", plain(facts.question), f"**{plain(summary.sentence)}**"]
+    parts.append("\n".join(f"- {plain(line)}" for line in summary.others))
     if summary.claims:
         claims = [
             (f"{row.symbol} {row.status}", row.says, row.value, row.interval, row.test, row.source, row.reason)
             for row in claim_rows(summary.claims)
         ]
-        parts += ["## Claims", _table(("", "claim", "ours", "95 % interval", "test", "source", "remark"), claims)]
+        parts += ["## Claims", table(("", "claim", "ours", "95 % interval", "test", "source", "remark"), claims)]
     if len(summary.by_setting):
         header = (
             *map(axis_name, axes),
@@ -45,21 +45,22 @@ def markdown(summary: Summary, facts: Facts, axes: Sequence[str]) -> str:
             )
             for row in summary.by_setting.to_dict("records")
         ]
-        parts += ["## Settings", _table(header, rows)]
+        parts += ["## Settings", table(header, rows)]
     if len(summary.failures):
         columns = [*axes, "seed", "strategy", "status", "reason"]
         failed = [[str(row[name]) for name in columns] for row in summary.failures.to_dict("records")]
-        parts += ["## What did not finish", _table(tuple(map(axis_name, columns)), failed)]
+        parts += ["## What did not finish", table(tuple(map(axis_name, columns)), failed)]
     if facts.command:
         parts += ["## Repeat it", "\n".join(f"    {line}" for line in facts.command.splitlines())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """`text` on one line, with what Markdown or HTML would read as its own made harmless."""
     return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", " ".join(text.split()))
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_plain(field) for field in row] for row in rows)]
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, its fields made `plain`."""
+    lines = [header, ["---"] * len(header), *([plain(field) for field in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
