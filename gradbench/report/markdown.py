@@ -61,7 +61,6 @@ def plain(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown; the fields of `rows` are made harmless."""
     """A table in Markdown, its fields made `plain`."""
     lines = [header, ["---"] * len(header), *([plain(field) for field in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
