@@ -18,7 +18,7 @@ from gradbench.case.plan import Conditions, plan
 from gradbench.case.schema import Case, Claim, Exclude, Override, Reference, Settings
 from gradbench.errors import CaseError, did_you_mean
 
-__all__ = ["find", "load", "load_profiles"]
+__all__ = ["find", "load", "load_profiles", "settings_of"]
 
 
 def load(path: Path, profile: str | None = None, sets: Sequence[str] = ()) -> Case:
@@ -57,6 +57,18 @@ def load_profiles(path: Path) -> dict[str, Case]:
     if mistakes:
         raise CaseError(lines(mistakes, str(path), file.text))
     return {name: _build(file, [file.own, layer]) for name, layer in file.profiles.items()}
+
+
+def settings_of(sets: Sequence[str]) -> Settings:
+    """Return what every `key=value` of `sets` gives; of two for the same key the later wins.
+
+    Raises:
+        CaseError: mistakes, one line each.
+    """
+    layer, mistakes = _read_sets(sets, Settings)
+    if mistakes:
+        raise CaseError(lines(mistakes, "", ""))
+    return Settings.model_validate(nest(layer.entries))
 
 
 _Pairs = list[tuple[str, Any]]
@@ -169,7 +181,7 @@ def _tables(name: str, pairs: _Pairs) -> dict[int, dict[str, Any]]:
     }
 
 
-def _read_sets(sets: Sequence[str]) -> tuple[Layer, list[Mistake]]:
+def _read_sets(sets: Sequence[str], model: type[Settings] = Changes) -> tuple[Layer, list[Mistake]]:
     """Check `key=value` arguments; of two for the same key the later wins."""
     mistakes = []
     values: dict[str, Any] = {}
@@ -179,7 +191,7 @@ def _read_sets(sets: Sequence[str]) -> tuple[Layer, list[Mistake]]:
             values[key.strip()] = _value(value.strip())
         else:
             mistakes.append(Mistake((SET,), f"must be key=value, got {toml(argument)}"))
-    layer, found = read_layer(list(values.items()), (SET,), Changes)
+    layer, found = read_layer(list(values.items()), (SET,), model)
     return layer, mistakes + found
 
 

@@ -1,4 +1,4 @@
-"""`gradbench show`: a case as it will be run, or the verdicts of a run."""
+"""`gradbench show`: a case as it will be run, the verdicts of a run, or a model."""
 
 from __future__ import annotations
 
@@ -34,10 +34,16 @@ _NUMBERS = {
 }
 
 
-@click.command(short_help="Show a case or a run.")
-@click.argument("what", metavar="CASE|RUN|latest")
+@click.command(short_help="Show a case, a run or a model.")
+@click.argument("what", metavar="CASE|RUN|latest|model:NAME")
 @click.option("--profile", metavar="NAME", help="Of a case: apply this profile.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Of a case: change a setting; repeatable.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of a case or a model: change a setting; repeatable.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -49,9 +55,17 @@ _NUMBERS = {
 def command(what: str, profile: str | None, sets: tuple[str, ...], out: Path) -> None:
     """Show a case as a TOML file that says the same with every setting spelled out, or the verdicts of a run.
 
-    A run is named by its folder, by `latest` for the newest run of all, or by `CASE/latest`.
+    A run is named by its folder, by `latest` for the newest run of all, or by `CASE/latest`. Of a network, `model:NAME`
+    shows the stages, the parameters, and the memory by its source's own arithmetic beside what the source prints.
     """
-    if not is_run(what):
+    kind, _, name = what.partition(":")
+    if kind == "model" and name:
+        if profile is not None:
+            raise UsageError(f"{what} is a model: --profile is for cases")
+        from gradbench.cli.show_model import show_model
+
+        show_model(name, sets)
+    elif not is_run(what):
         _show_case(what, profile, sets)
     elif profile is not None or sets:
         raise UsageError(f"{what} is a run: --profile and --set are for cases")

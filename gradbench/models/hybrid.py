@@ -22,3 +22,8 @@ class Hybrid(Network):
         return AdditiveCoupling(
             self.layers.invertible(half, stage.branch_layers), self.layers.invertible(half, stage.branch_layers)
         )
+
+    @staticmethod
+    def block_workspace(stage: Stage) -> float:
+        """Return the value of one branch, and that of one half of the split convolution inside it."""
+        return 1 / 2 + 1 / 4

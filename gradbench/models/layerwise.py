@@ -27,3 +27,8 @@ class Layerwise(Network):
     def block(self, stage: Stage) -> Chain:
         """Return a layer."""
         return self.layers.invertible(stage.channels)
+
+    @staticmethod
+    def block_workspace(stage: Stage) -> float:
+        """Return that of a split convolution: the value of one half."""
+        return 1 / 2

@@ -118,6 +118,14 @@ class Network(StagedNetwork):
     def block(self, stage: Stage) -> Invertible:
         """Return a block of that stage."""
 
+    @staticmethod
+    @abstractmethod
+    def block_workspace(stage: Stage) -> float:
+        """Return what the backward pass of a block needs beside the state and its gradient, as a share of the state.
+
+        By the arithmetic of Hascoet et al., which counts what convolutions and norms need for their own gradients.
+        """
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores."""
         state = as_state(self.split(self.stem(x)))

@@ -27,3 +27,8 @@ class RevNet(Network):
         return AdditiveCoupling(
             self.layers.ordinary(half, half, stage.branch_layers), self.layers.ordinary(half, half, stage.branch_layers)
         )
+
+    @staticmethod
+    def block_workspace(stage: Stage) -> float:
+        """Return the inputs of all convolutions and norms of both branches but the first two, which are the state."""
+        return 2 * stage.branch_layers - 1
