@@ -20,7 +20,10 @@ VERBS = {
     "list": "List the shipped cases, or the strategies, models or data sets.",
     "show": "Show a case with its profile applied, or the verdicts of a run.",
     "report": "Rebuild a run's report from its tables.",
+    "compare": "Compare two runs: exit code 1 on a regression, 3 when cells are missing.",
     "baseline": "Accept a run as what later ones are held against, or list what was accepted.",
+    "nightly": "Run the nightly cases, hold each against its baseline, add to the history.",
+    "site": "Turn the folder of reports into static pages: an index, cases, runs, comparisons.",
     "validate": "Check case files and report every mistake at once.",
     "doctor": "Check this machine: each line is ok, or says what to do.",
 }

@@ -15,9 +15,20 @@ from gradbench.analysis.statistics import median
 from gradbench.analysis.tables import Run
 from gradbench.errors import UsageError
 from gradbench.files import atomic, cannot_write
-from gradbench.history.series import series_of
+from gradbench.history.series import Series, series_of
 
-__all__ = ["ADVISORY", "FILE", "FIRM", "SERIES", "add_night", "axes_of", "locked", "read_history", "rows_of"]
+__all__ = [
+    "ADVISORY",
+    "FILE",
+    "FIRM",
+    "SERIES",
+    "add_night",
+    "axes_of",
+    "locked",
+    "read_history",
+    "rows_of",
+    "texts_of",
+]
 
 #: The file in the folder of a case.
 FILE = "history.csv"
@@ -55,8 +66,7 @@ def rows_of(run: Run, night: str) -> pd.DataFrame:
     """
     series, environment = series_of(run.manifest), run.manifest.get("environment") or {}
     where = (str(environment.get("torch", "")), str(environment.get("device_name", "")))
-    texts = (night, series.profile or "", " ".join(series.sets), series.environment, run.folder.name, *where)
-    lead = dict(zip(_LEAD, texts, strict=True))
+    lead = dict(zip(_LEAD, (night, *texts_of(series).values(), run.folder.name, *where), strict=True))
     rows = []
     for point, group in run.tables["cells"].groupby([*run.axes, "strategy"], sort=False, dropna=False):
         verdicts = [verdict for verdict in group["verdict"] if isinstance(verdict, str) and verdict]
@@ -72,6 +82,11 @@ def rows_of(run: Run, night: str) -> pd.DataFrame:
         )
     frame = pd.DataFrame(rows, columns=[*_LEAD, *run.axes, *_TAIL])
     return frame if frame.empty else ordered(frame, run.axes)
+
+
+def texts_of(series: Series) -> dict[str, str]:
+    """What the columns `SERIES` say of a series."""
+    return dict(zip(SERIES, (series.profile or "", " ".join(series.sets), series.environment), strict=True))
 
 
 def add_night(case_folder: Path, rows: pd.DataFrame) -> None:

@@ -1,1 +1,1 @@
-"""One night: run the cases tagged nightly, compare with the baseline, record, and tell who must know."""
+"""One night: run the cases of a tag, hold each against its baseline, add to the history, say what changed."""

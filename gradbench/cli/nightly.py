@@ -1,0 +1,98 @@
+"""`gradbench nightly`: parse, then hand over to the night."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gradbench.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command(short_help="Do a night's work.")
+@click.option("--case", "cases", multiple=True, metavar="NAME", help="A case, a glob or a .toml, instead of --tag.")
+@click.option("--tag", default="nightly", show_default=True, metavar="TAG", help="Run the shipped cases with this tag.")
+@click.option("--profile", metavar="NAME", help="The cases' profile; by default full with a GPU, quick without.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable.")
+@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("reports"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder of reports, the same every night.",
+)
+@click.option("--jobs", type=int, metavar="N", help="Cells at a time; by default what suits the machine.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Give up on a cell after this long.")
+@click.option(
+    "--keep", type=int, default=30, show_default=True, metavar="N", help="Keep the runs of the newest N nights."
+)
+@click.option("--date", metavar="YYYY-MM-DD", help="The night; by default today in UTC.")
+@click.option("--timings", is_flag=True, help="Judge times too, which depend on the load of the machine.")
+@click.option(
+    "--by", type=click.Choice(["torch"]), help="Run nothing: put the newest night of each torch side by side."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json"]),
+    metavar="FORM",
+    help="Of --by: table (the default), markdown or json.",
+)
+@click.option("-q", "--quiet", count=True, help="Only what the night found.")
+@click.option("-v", "--verbose", count=True, help="Each strategy's verdict too.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    cases: tuple[str, ...],
+    tag: str,
+    profile: str | None,
+    sets: tuple[str, ...],
+    device: str,
+    out: Path,
+    jobs: int | None,
+    timeout: float | None,
+    keep: int,
+    date: str | None,
+    timings: bool,
+    by: str | None,
+    form: str | None,
+    quiet: int,
+    verbose: int,
+) -> None:
+    """Run the nightly cases afresh, hold each against its baseline, and write reports/nightly/DATE/.
+
+    Started again on the same date it goes on where it ended. The exit code is 1 if anything regressed, 3 if cells that
+    the baseline has are missing, 4 if this machine cannot run a case, and 0 also where there is no baseline yet.
+    """
+    from gradbench.nightly.options import NightOptions, today
+
+    if by is not None:
+        from gradbench.cli.torches import print_torches
+
+        print_torches(out, date or today(), cases, form or "table")
+        return
+    if form is not None:
+        raise UsageError("--format: belongs to --by torch")
+    from gradbench.nightly.night import run_night
+
+    options = NightOptions(
+        cases=cases,
+        tag=tag,
+        profile=profile,
+        sets=sets,
+        device=device,
+        out=out,
+        jobs=jobs,
+        timeout=timeout,
+        keep=keep,
+        date=date or today(),
+        timings=timings,
+        verbosity=verbose - quiet,
+        argv=("gradbench", *sys.argv[1:]),
+    )
+    ctx.exit(run_night(options))
