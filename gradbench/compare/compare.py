@@ -39,7 +39,7 @@ def compare(base: Run, new: Run, rules: Rules = _DEFAULT) -> Comparison:
     tests = [*judge_gates(matched), *claims, *(compare_numbers(matched, rules) if same_environment else ())]
     found, identical = findings(tests), is_identical(matched)
     different = (*differences(base.manifest, new.manifest), *retested)
-    untested = [f"{test.check} of {test.strategy}" for test in tests if test.outcome == "too few pairs"]
+    untested = [test for test in tests if test.outcome == "too few pairs"]
     return Comparison(
         base=_side(base),
         new=_side(new),

@@ -26,7 +26,7 @@ class Matched:
     """Two runs joined.
 
     Attributes:
-        axes: of the case's matrix, those that both have.
+        axes: of the case's matrix, those that both have and that have more than one value.
         tables: for each table of `results` the rows that both have: `cell`, axes and `seed` as the base has them, the
             other key columns, then every column twice, with the endings `BASE` and `NEW`.
         coverage: how much that is.
@@ -41,6 +41,7 @@ def match(base: Run, new: Run) -> Matched:
     """Join the tables of two runs of one case."""
     axes = tuple(axis for axis in base.axes if axis in new.axes)
     names = _new_names(base, new, axes)
+    varied = [run.tables["cells"][list(axes)].nunique() > 1 for run in (base, new)]
     tables = {}
     for name, table in TABLES.items():
         ours, theirs = base.tables[name], new.tables[name]
@@ -50,7 +51,8 @@ def match(base: Run, new: Run) -> Matched:
             tables[name] = ours.merge(theirs, on=list(table.key), suffixes=(BASE, NEW))
         else:
             tables[name] = ours.merge(theirs, on=list(table.key), suffixes=(BASE, NEW), how="left", indicator=True)
-    return Matched(axes, tables, _coverage(base, new, names))
+    told = tuple(axis for axis in axes if any(each[axis] for each in varied))
+    return Matched(told, tables, _coverage(base, new, told, names))
 
 
 def label(point: Mapping[Any, Any]) -> str:
@@ -92,14 +94,14 @@ def _new_names(base: Run, new: Run, axes: Sequence[str]) -> dict[str, str]:
     return dict(zip(both[f"cell{NEW}"], both[f"cell{BASE}"], strict=True))
 
 
-def _coverage(base: Run, new: Run, names: Mapping[str, str]) -> Coverage:
+def _coverage(base: Run, new: Run, axes: Sequence[str], names: Mapping[str, str]) -> Coverage:
     ours, theirs = base.tables["cells"], new.tables["cells"]
     fates = {
         (names.get(cell, cell), strategy): status
         for cell, strategy, status in zip(theirs["cell"], theirs["strategy"], theirs["status"], strict=True)
         if status != "missing"
     }
-    places = [*base.axes, "seed"]
+    places = [*axes, "seed"]
     compared, planned, missing = 0, 0, []
     for row in ours[ours["status"].isin(_FINISHED)].to_dict("records"):
         planned += 1

@@ -51,6 +51,7 @@ class Test:
         high: upper end of it.
         p: of the sign-flip test; nan where there was none.
         adjusted: p adjusted for the false-discovery rate.
+        seeds_needed: with how many seeds a test could tell; 0 where it can, or where seeds are no help.
         details: the sentence without its subject, for when it is told of many settings at once.
     """
 
@@ -70,6 +71,7 @@ class Test:
     high: float = math.nan
     p: float = math.nan
     adjusted: float = math.nan
+    seeds_needed: int = 0
     details: str = ""
 
 

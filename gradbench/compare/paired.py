@@ -94,11 +94,12 @@ def _tested(family: _Family, p: float, corrected: float, families: int, rules: R
         return
     outcome = "no change"
     if (family.judged or rules.timings) and families * smallest_p(family.differing) > rules.rate:
-        outcome = "too few pairs"
+        outcome, enough = "too few pairs", fewest_pairs(rules.rate / families)
+        test = replace(test, seeds_needed=_seeds(family, enough))
         if _outcome(family, family.pairs, rules) == "regression":
             test = _said(family, family.pairs, test, outcome, rules)
-            enough = _enough(family, families, rules)
-            test = replace(test, says=f"{test.says}; too few pairs for a test at rate {rules.rate:g}: {enough}")
+            seeds = f", with {test.seeds_needed} seeds" if test.seeds_needed else ""
+            test = replace(test, says=f"{test.says}; too few pairs for a test, {enough} would do{seeds}")
     yield replace(test, outcome=outcome)
     for setting, pairs in by(family.pairs, family.axes):
         yield replace(_described(family, pairs, setting, "setting"), outcome="not tested")
@@ -163,14 +164,10 @@ def _said(family: _Family, pairs: pd.DataFrame, test: Test, outcome: Outcome, ru
     """The test with its outcome in a sentence, and where it is worst (or best)."""
     quantity, values = family.quantity, pairs["value"].to_numpy(np.float64)
     mean = float(values.mean())
-    low, high = (
-        sorted(quantity.sign * end for end in paired_interval(values)) if test.kind == "paired" else (math.nan,) * 2
-    )
+    ends = sorted(paired_interval(values), key=lambda end: quantity.sign * end)
     notes = []
-    if not math.isnan(low):
-        notes.append(
-            f"95 % interval {quantity.written(quantity.sign * low)} to {quantity.written(quantity.sign * high)}"
-        )
+    if test.kind == "paired" and not math.isnan(ends[0]):
+        notes.append(f"95 % interval {quantity.written(*ends)}")
     if not math.isnan(test.adjusted):
         notes.append(f"adjusted p {test.adjusted:.2g}")
     if test.kind == "paired":
@@ -202,10 +199,8 @@ def _worst(family: _Family, pairs: pd.DataFrame, setting: Mapping[str, Any], sig
     ) > 1 else f"the most in {parts[0]}" if parts else "", tensor
 
 
-def _enough(family: _Family, families: int, rules: Rules) -> str:
-    """How many pairs, and seeds, would do, if as large a share of them differed."""
-    pairs = fewest_pairs(rules.rate / families)
-    if not family.judged:  # times are measured with one seed
-        return f"{pairs} would do"
-    each = family.pairs[family.pairs["value"] != 0].groupby("seed").size().mean()
-    return f"{pairs} would do, with {math.ceil(pairs / each)} seeds"
+def _seeds(family: _Family, pairs: int) -> int:
+    """With how many seeds so many pairs would differ, if each seed brought as many; 0 for times, which one seed has."""
+    if not family.judged:
+        return 0
+    return math.ceil(pairs / family.pairs[family.pairs["value"] != 0].groupby("seed").size().mean())

@@ -76,13 +76,12 @@ class Quantity:
         mean = float(values.mean())
         return math.exp(mean) if self.scale in ("ratio", "exact") else mean
 
-    def written(self, difference: float) -> str:
-        """A difference as a reader sees it: "1.3 times", "-3.1 dB", "+0.02"."""
-        if self.scale == "decibel":
-            return f"{self.sign * difference:+.3g} dB"
-        return (
-            f"{self.sign * difference:+.3g}" if self.scale == "difference" else f"{self.ratio(difference, 1):.4g} times"
-        )
+    def written(self, *differences: float) -> str:
+        """Differences as a reader sees them: "1.3 times", "-3.1 dB", "+0.01 to +0.02"."""
+        if self.scale in ("ratio", "exact"):
+            return f"{' to '.join(f'{self.ratio(difference, 1):.3g}' for difference in differences)} times"
+        unit = " dB" if self.scale == "decibel" else ""
+        return f"{' to '.join(f'{self.sign * difference:+.3g}' for difference in differences)}{unit}"
 
 
 QUANTITIES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradbench.compare.comparison import Coverage, Difference, Finding
+from gradbench.compare.outcome import Test
 
 __all__ = ["sentence"]
 
@@ -13,7 +14,7 @@ def sentence(
     findings: Sequence[Finding],
     coverage: Coverage,
     differences: Sequence[Difference],
-    untested: Sequence[str],
+    untested: Sequence[Test],
     *,
     identical: bool,
     same_environment: bool,
@@ -24,14 +25,12 @@ def sentence(
         findings: the worst first.
         coverage: how much was compared.
         differences: of the environment, which come first among those of the manifests.
-        untested: what changed and has too few pairs for a test, as "accuracy of checkpoint".
+        untested: what changed and has too few pairs for a test.
         identical: whether every firm number is the same.
         same_environment: whether numbers were compared pair by pair.
     """
     if not coverage.compared and not findings:
-        return (
-            f"Nothing was compared: {_missing(coverage) or 'neither run finished a row of cells that the other has'}."
-        )
+        return f"Nothing was compared: {_missing(coverage) or 'neither run finished a cell that the other has'}."
     regressions = [finding for finding in findings if finding.kind == "regression"]
     where = f"in {_share(coverage)}"
     if regressions:
@@ -57,10 +56,10 @@ def sentence(
 
 
 def _share(coverage: Coverage) -> str:
-    """The coverage in words; a row of `cells` is a cell under a strategy."""
+    """The coverage in words; a measurement is a row of `cells`, a cell under a strategy."""
     if coverage.compared == coverage.planned:
-        return f"all {coverage.planned} rows of cells that the base finished"
-    return f"the {coverage.compared} of {coverage.planned} rows of cells that both finished"
+        return f"all {coverage.planned} measurements that the base finished"
+    return f"the {coverage.compared} of {coverage.planned} measurements that both finished"
 
 
 def _missing(coverage: Coverage) -> str:
@@ -69,6 +68,9 @@ def _missing(coverage: Coverage) -> str:
     return f"{len(coverage.missing)} that the base has {'are' if len(coverage.missing) > 1 else 'is'} missing"
 
 
-def _untested(untested: Sequence[str]) -> str:
-    named = ", ".join(untested[:3]) + (f" and {len(untested) - 3} more" if len(untested) > 3 else "")
-    return f"{named} changed and {'have' if len(untested) > 1 else 'has'} too few pairs for a test"
+def _untested(untested: Sequence[Test]) -> str:
+    names = [f"{test.check} of {test.strategy}" for test in untested]
+    named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    seeds = max(test.seeds_needed for test in untested)
+    enough = f" ({seeds} seeds would do)" if seeds else ""
+    return f"{named} changed and {'have' if len(names) > 1 else 'has'} too few pairs for a test{enough}"
