@@ -1,0 +1,136 @@
+"""The page of a comparison: verdict, findings, what moved and in which layers, what differs, what was covered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from gradbench.analysis.axes import read_axes
+from gradbench.analysis.tables import Run
+from gradbench.compare.comparison import Comparison, Finding
+from gradbench.report.build import charts
+from gradbench.report.figure import Figure, Scene, missing
+from gradbench.report.pack import compressed
+from gradbench.report.page import render
+from gradbench.report.palette import Palette
+from gradbench.report.rows import Field
+from gradbench.report.words import axis_name, number
+from gradbench.site.figures.ratios import ratio_figure
+from gradbench.site.figures.through_layers import layer_figure, layers_of_both, most_changed
+from gradbench.site.links import link
+from gradbench.site.listed import outcome_of, when, where
+from gradbench.site.shelf import Entry, Pair
+
+__all__ = ["compare_page"]
+
+_TONES = {"regression": "bad", "improvement": "good", "advisory": "calm"}
+#: How many weight tensors the table under the layers has.
+_TENSORS = 30
+
+
+@dataclass(frozen=True)
+class _Row:
+    kind: str
+    tone: str
+    check: str
+    strategy: str
+    setting: str
+    says: str
+    parameter: str
+    numbers: tuple[Field, ...]
+
+
+def compare_page(pair: Pair, base: Run, new: Run, comparison: Comparison) -> str:
+    """The HTML of a comparison."""
+    to = partial(link, pair.page)
+    axes = read_axes(new.tables["cells"], new.axes)
+    strategies = dict.fromkeys([*base.tables["cells"]["strategy"], *new.tables["cells"]["strategy"]])
+    scene = Scene(axes, Palette.of(str(name) for name in strategies))
+    layers, tensors = _layers(base, new, scene)
+    figures = [ratio_figure(comparison, scene), layers]
+    title = str(new.manifest.get("title") or pair.new.case)
+    return render(
+        "compare",
+        scripts=to("scripts"),
+        package="gradbench.site",
+        title=title,
+        trail=(("gradbench", to("index.html")), (title, to(f"cases/{pair.new.case}.html"))),
+        place=f"{pair.base.name} and {pair.new.name}",
+        base=_side(pair.base, to(pair.base.page)),
+        new=_side(pair.new, to(pair.new.page)),
+        comparison=comparison,
+        standing=outcome_of(pair, comparison).standing,
+        counts=_counts(comparison),
+        findings=[_row(finding) for finding in comparison.findings],
+        looked=list(_looked(comparison.tests)),
+        figures=figures,
+        tensors=list(_tensors(tensors, scene)),
+        tensor_axes=[
+            *map(axis_name, axes.groups),
+            *([axis_name(axes.along)] if axes.along else []),
+            "strategy",
+            "step",
+        ],
+        charts=compressed(charts(figures)) if any(figure.charts for figure in figures) else "",
+    )
+
+
+def _side(entry: Entry, url: str) -> dict[str, str]:
+    return {"name": entry.name, "url": url, "when": when(entry.manifest), "where": where(entry.manifest)}
+
+
+def _layers(base: Run, new: Run, scene: Scene) -> tuple[Figure, pd.DataFrame]:
+    """The figure of the layers, and the tensors that changed most."""
+    if base.axes != new.axes:
+        question = "In which layers did the error change?"
+        return missing("layers", question, "The two runs have different axes."), pd.DataFrame()
+    both = layers_of_both(base.tables["gradients"], new.tables["gradients"], scene)
+    return layer_figure(both, scene), most_changed(both, _TENSORS)
+
+
+def _tensors(frame: pd.DataFrame, scene: Scene) -> Iterator[dict[str, Any]]:
+    for row in frame.to_dict("records"):
+        groups = row["g"].split(" · ") if scene.axes.groups else []
+        along = [f"{row['x']:g}"] if scene.axes.along else []
+        place = [*groups, *along, row["s"], str(row["step"])]
+        yield {"name": row["name"], "place": place, "base": number(row["base"]), "new": number(row["new"])}
+
+
+def _counts(comparison: Comparison) -> list[tuple[str, int]]:
+    """How many findings there are of each kind, and how much was covered."""
+    kinds = [finding.kind for finding in comparison.findings]
+    words = {"regression": "regressions", "improvement": "improvements", "advisory": "advisory"}
+    covered = [("measurements compared", comparison.coverage.compared), ("missing", len(comparison.coverage.missing))]
+    return [*((word, kinds.count(kind)) for kind, word in words.items()), *covered]  # type: ignore[arg-type]
+
+
+def _row(finding: Finding) -> _Row:
+    """A finding, written."""
+    return _Row(
+        kind=finding.kind,
+        tone=_TONES[finding.kind],
+        check=finding.check.replace("_", " "),
+        strategy=finding.strategy,
+        setting=", ".join(f"{axis_name(axis)} {value}" for axis, value in finding.setting.items()),
+        says=finding.says,
+        parameter=finding.parameter,
+        numbers=tuple(_field(value) for value in (finding.base, finding.new, finding.ratio, finding.adjusted)),
+    )
+
+
+def _field(value: float | str) -> Field:
+    if isinstance(value, str):
+        return Field(value, value)
+    return Field(number(value), "" if pd.isna(value) else f"{value:.6g}")
+
+
+def _looked(tests: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """For each check and strategy how many tests had which outcome."""
+    for (check, strategy), rows in tests.groupby(["check", "strategy"], sort=False):
+        counts = rows["outcome"].value_counts(sort=False)
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        yield {"check": str(check).replace("_", " "), "strategy": str(strategy), "outcomes": outcomes}

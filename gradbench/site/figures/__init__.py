@@ -1,0 +1,1 @@
+"""The figures of the site's pages, one file each."""
