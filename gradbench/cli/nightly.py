@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from gradbench.cli.tables import print_sentence, print_table
 from gradbench.errors import UsageError
 
 __all__ = ["command"]
@@ -69,16 +72,13 @@ def command(
     Started again on the same date it goes on where it ended. The exit code is 1 if anything regressed, 3 if cells that
     the baseline has are missing, 4 if this machine cannot run a case, and 0 also where there is no baseline yet.
     """
-    from gradbench.nightly.options import NightOptions, today
-
     if by is not None:
-        from gradbench.cli.torches import print_torches
-
-        print_torches(out, date or today(), cases, form or "table")
+        _print_torches(out, date, cases, form)
         return
     if form is not None:
         raise UsageError("--format: belongs to --by torch")
     from gradbench.nightly.night import run_night
+    from gradbench.nightly.options import NightOptions, today
 
     options = NightOptions(
         cases=cases,
@@ -96,3 +96,23 @@ def command(
         argv=("gradbench", *sys.argv[1:]),
     )
     ctx.exit(run_night(options))
+
+
+def _print_torches(out: Path, date: str | None, cases: tuple[str, ...], form: str | None) -> None:
+    from gradbench.nightly.torches import LEGEND, by_torch, header_of, markdown, texts_of, write
+
+    found = by_torch(out, cases)
+    path = write(found, out, date)
+    if form == "json":
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    elif form == "markdown":
+        click.echo(markdown(found), nl=False)
+    else:
+        for one in found:
+            click.echo(f"{' '.join((one.case, one.profile or '', *one.sets))} on {one.device}")
+            print_table(header_of(one), texts_of(one))
+            for version, sentence in zip(one.versions[1:], one.sentences, strict=True):
+                print_sentence(f"{version}: {sentence}")
+            click.echo()
+        print_sentence(LEGEND)
+        click.echo(f"also in: {path}")

@@ -109,7 +109,7 @@ def accept(run_folder: Path, reason: str, incomplete: bool = False) -> Baseline:
 
 
 def _baseline(entry: Mapping[str, Any]) -> Baseline:
-    series = Series(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in entry["series"].items()}
-    )
-    return Baseline(**{**entry, "series": series})
+    series: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in entry["series"].items()
+    }
+    return Baseline(**{**entry, "series": Series(**series)})

@@ -7,6 +7,7 @@ by its own variance) against that of the same values in random order. Each part 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -109,7 +110,8 @@ def _clearest(ranks: np.ndarray) -> np.ndarray:
     count = ranks.shape[1]
     sizes = np.arange(LASTING, count - LASTING + 1)
     sums = np.cumsum(ranks - (count + 1) / 2, axis=1)[:, sizes - 1]
-    return np.max(np.abs(sums) / np.sqrt(sizes * (count - sizes) / count), axis=1)
+    clearest: np.ndarray = np.max(np.abs(sums) / np.sqrt(sizes * (count - sizes) / count), axis=1)
+    return clearest
 
 
 def _place(numbers: np.ndarray) -> int:
@@ -134,8 +136,8 @@ def _level(values: np.ndarray) -> float:
 def _differ(before: float, after: float, size: float, decibels: bool) -> bool:
     if before == after:
         return False
-    if not (np.isfinite(before) and np.isfinite(after)):
+    if not (math.isfinite(before) and math.isfinite(after)):
         return True
     if decibels:
-        return abs(after - before) >= 20 * np.log10(1 + size)
+        return abs(after - before) >= 20 * math.log10(1 + size)
     return abs(after - before) >= size * abs(before)

@@ -9,7 +9,7 @@ from gradbench.files import cannot_write
 from gradbench.nightly.markdown import markdown
 from gradbench.nightly.outcome import Outcome
 
-__all__ = ["annotations", "tell_github"]
+__all__ = ["notes", "tell_github"]
 
 
 def tell_github(date: str, outcomes: Sequence[Outcome], environment: Mapping[str, str]) -> None:
@@ -19,7 +19,7 @@ def tell_github(date: str, outcomes: Sequence[Outcome], environment: Mapping[str
         EnvironmentError: the summary cannot be written.
     """
     if environment.get("GITHUB_ACTIONS") == "true":
-        for line in annotations(outcomes):
+        for line in notes(outcomes):
             print(line)
     if summary := environment.get("GITHUB_STEP_SUMMARY"):
         try:
@@ -29,7 +29,7 @@ def tell_github(date: str, outcomes: Sequence[Outcome], environment: Mapping[str
             raise cannot_write(Path(summary), error) from error
 
 
-def annotations(outcomes: Iterable[Outcome]) -> Iterator[str]:
+def notes(outcomes: Iterable[Outcome]) -> Iterator[str]:
     """A line for each thing that somebody should see, errors first: ten of a kind are shown."""
     levels: dict[str, list[str]] = {"error": [], "warning": []}
     for one in outcomes:

@@ -46,6 +46,7 @@ def judge(run: Run, night: str, rules: Rules, seconds: float) -> Outcome:
     unfinished = _unfinished(run) if base is None else _unfinished(run, base)
     missing = tuple(dict.fromkeys([*(comparison.coverage.missing if comparison else ()), *unfinished]))
     state, code = _state(comparison, missing)
+    claims = run.tables["claims"]["status"]
     summary = summarise_run(run)
     return Outcome(
         case=series.case,
@@ -65,7 +66,7 @@ def judge(run: Run, night: str, rules: Rules, seconds: float) -> Outcome:
         improvements=_says(comparison, "improvement"),
         advisory=_says(comparison, "advisory"),
         missing=missing,
-        claims={str(status): int(count) for status, count in run.tables["claims"]["status"].value_counts().items()},
+        claims={str(status): int(count) for status, count in claims.value_counts().sort_index().items()},
         not_held=tuple(_not_held(run, base)),
         changes=tuple(_changes(run.folder.parent, series, night)),
         checks=_checks(comparison),
@@ -117,15 +118,21 @@ def _unfinished(run: Run, base: Run | None = None) -> list[str]:
 
 def _not_held(run: Run, base: Run | None) -> list[str]:
     """The claims that are not held, each with what it was in the baseline."""
-    before = {} if base is None else dict(base.tables["claims"][["claim", "status"]].itertuples(index=False))
+    before: dict[str, str] = (
+        {} if base is None else dict(base.tables["claims"][["claim", "status"]].itertuples(index=False))
+    )
     rows = run.tables["claims"].to_dict("records")
-    remarks = {NOT_HELD: ", nor in the baseline", None: ""}
     return [
-        f"{row['says']} ({row['value']:.4g}, test {row['test']})"
-        + remarks.get(before.get(row["claim"]), f", {before.get(row['claim'])} in the baseline")
+        f"{row['says']} ({row['value']:.4g}, test {row['test']}){_then(before.get(row['claim']))}"
         for row in rows
         if row["status"] == NOT_HELD
     ]
+
+
+def _then(status: str | None) -> str:
+    if status is None:
+        return ""
+    return ", nor in the baseline" if status == NOT_HELD else f", {status} in the baseline"
 
 
 def _changes(case_folder: Path, series: Series, night: str) -> list[str]:

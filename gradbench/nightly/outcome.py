@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from gradbench.errors import EXIT
@@ -106,7 +106,6 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
 
 def from_json(entry: Mapping[str, Any]) -> Outcome:
     """What `to_json` wrote, after a way through a file."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
-    known = {field.name for field in fields(Outcome)}
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
     checks = tuple(Check(check["name"], tuple(check["regressions"])) for check in entry["checks"])
-    return Outcome(**{name: value for name, value in values.items() if name in known} | {"checks": checks})
+    return Outcome(**{**values, "checks": checks})
