@@ -85,7 +85,7 @@ def _exit_codes() -> str:
 
 
 def _verb_context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
-    return click.Context(command, parent, name, terminal_width=100, **(command.context_settings if not parent else {}))
+    return click.Context(command, parent, name, terminal_width=84, **(command.context_settings if not parent else {}))
 
 
 def _help() -> str:
@@ -113,7 +113,10 @@ def _verb(command: click.Command, ctx: click.Context) -> str:
     records = [record for option in options if (record := option.get_help_record(ctx))]
     rows = [[_code(spelled), meaning.replace("  [", " [")] for spelled, meaning in records]
     text = inspect.cleandoc(command.help or "").replace("\b\n", "")
-    return f"## {ctx.command_path}\n\n```text\n{usage}\n```\n\n{text}\n\n{_table(['option', 'what it does'], rows)}"
+    level = "#" * len(ctx.command_path.split())
+    return (
+        f"{level} {ctx.command_path}\n\n```text\n{usage}\n```\n\n{text}\n\n{_table(['option', 'what it does'], rows)}"
+    )
 
 
 _BOUNDS = {
@@ -144,6 +147,8 @@ def _allowed(kind: dict[str, Any]) -> str:
         if {branch.get("type") for branch in branches} >= {"string", "integer", "number", "boolean"}:
             return "a value, or a list of values"
         return " or ".join(_allowed(branch) for branch in branches)
+    if "prefixItems" in kind:
+        return f"[{', '.join(map(_allowed, kind['prefixItems']))}]"
     if kind["type"] == "array":
         return _allowed(kind["items"]) if "$ref" in kind["items"] else f"a list, each {_allowed(kind['items'])}"
     bounds = [text.format(f"{kind[key]:g}") for key, text in _BOUNDS.items() if key in kind]
@@ -185,23 +190,20 @@ def _keys(section: type[BaseModel]) -> str:
     return _table(["key", "allowed", "default", "meaning"], rows)
 
 
-_SECTIONS = {
-    "At the top": schema.Case,
-    "[model]": schema.Model,
-    "[data]": schema.Data,
-    "[train]": schema.Train,
-    "[measure]": schema.Measure,
-    "[[override]]": schema.Override,
-    "[[exclude]]": schema.Exclude,
-    "[[claim]]": schema.Claim,
-    "A quantity": schema.Quantity,
-}
+def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
+    """The parts of a case file with their titles, in the order of its schema."""
+    yield "At the top", schema.Case
+    for name, field in schema.Settings.model_fields.items():
+        assert isinstance(field.annotation, type), name
+        yield f"`[{name}]`", field.annotation
+    for name, kind in schema.Case.model_json_schema()["properties"].items():
+        if "$ref" in kind.get("items", {}):
+            yield f"`[[{name}]]`", getattr(schema, kind["items"]["$ref"].rpartition("/")[2])
+    yield "A quantity", schema.Quantity
 
 
 def _case() -> str:
-    return "\n".join(
-        f"### {title if title[0] != '[' else f'`{title}`'}\n\n{_keys(section)}" for title, section in _SECTIONS.items()
-    )
+    return "\n".join(f"### {title}\n\n{_keys(section)}" for title, section in _sections())
 
 
 GENERATED: dict[str, Callable[[], str]] = {

@@ -89,6 +89,12 @@ def test_every_exit_code_has_a_meaning() -> None:
     assert list(EXIT_CODES) == [code for name, code in vars(EXIT).items() if name.isupper()]
 
 
+def test_the_picture_of_the_architecture_has_every_part() -> None:
+    parts = re.findall(r"^(\w+)(?:/|\.py) +.*-> ", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    names = re.findall(r'class="name"[^>]*>([^<]+)<', (ROOT / "docs/architecture.svg").read_text())
+    assert sorted(" · ".join(names).split(" · ")) == sorted(parts)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
