@@ -1,4 +1,4 @@
-"""The documents' site in a real browser: it asks no network for anything, fits a phone, and its search works from disk."""
+"""The documents' site in a real browser: it asks no network for anything, fits a phone, and is searched from disk."""
 
 from __future__ import annotations
 
