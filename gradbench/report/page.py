@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
-from functools import cache
-from importlib import resources
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import jinja2
 from gradbench.files import make_writable, write_atomic
 from gradbench.report.bundle import vega
 from gradbench.report.pack import for_script
+from gradbench.report.style import asset
 
 __all__ = ["render", "write_scripts"]
 
@@ -29,15 +29,16 @@ def render(template: str, /, scripts: str | None = None, package: str = "gradben
         package: whose `assets` are looked into first, before those of the report.
         values: what the template names; `charts`, if there is one, is what `pack.compressed` returned.
     """
-    used = {name: text for name, text in _scripts().items() if name != "vega.js" or values.get("charts")}
+    used = [name for name in _SCRIPTS if name != "vega.js" or values.get("charts")]
+    inside = [_SCRIPTS[name]() for name in used] if scripts is None else []
     return (
         _environment(package)
         .get_template(f"{template}.html.j2")
         .render(
             **{"charts": "", **values},
-            style=_asset("page.css"),
-            folder_of_scripts=scripts,
-            scripts=[{"name": name, "text": text, "hash": _hash(text)} for name, text in used.items()],
+            style=asset("page.css"),
+            shared=[f"{scripts}/{name}" for name in used] if scripts is not None else [],
+            scripts=[{"text": text, "hash": _hash(text)} for text in inside],
         )
     )
 
@@ -49,8 +50,8 @@ def write_scripts(folder: Path) -> None:
         EnvironmentError: the folder cannot be written to.
     """
     make_writable(folder)
-    for name, text in _scripts().items():
-        write_atomic(folder / name, text)
+    for name, read in _SCRIPTS.items():
+        write_atomic(folder / name, read())
 
 
 @cache
@@ -67,13 +68,12 @@ def _environment(package: str) -> jinja2.Environment:
     return environment
 
 
-@cache
-def _scripts() -> Mapping[str, str]:
-    return {"vega.js": vega(), "page.js": _asset("page.js")}
-
-
 def _asset(name: str) -> str:
     return (resources.files("gradbench.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+#: The scripts of a page, in their order; the first takes seconds to make, so it is made only where it is asked for.
+_SCRIPTS: Mapping[str, Callable[[], str]] = {"vega.js": vega, "page.js": partial(_asset, "page.js")}
 
 
 def _hash(script: str) -> str:
