@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pandas as pd
-from scipy.stats import false_discovery_control
 
+from gradbench.analysis.statistics import adjusted
 from gradbench.history.steps import Step, step_p, steps
 from gradbench.history.table import FIRM, SERIES, axes_of
 
@@ -46,12 +46,10 @@ def changes(history: pd.DataFrame, size: float = 0.1, rate: float = 0.05) -> lis
     for point, group in history.groupby([*axes, "strategy"], sort=False, dropna=False):
         by_night = group.drop_duplicates("night", keep="last").set_index("night").sort_index()
         found += [(point, column, by_night[column]) for column in FIRM if by_night[column].nunique() > 1]
-    if not found:
-        return []
-    adjusted = false_discovery_control([step_p(values) for *_, values in found])
+    corrected = adjusted([step_p(values) for *_, values in found])
     changed = [
         Change(dict(zip(axes, point, strict=False)), str(point[-1]), column, step)
-        for (point, column, values), p in zip(found, adjusted, strict=True)
+        for (point, column, values), p in zip(found, corrected, strict=True)
         if p <= rate
         for step in steps(values, size, rate, decibels=column.endswith("_db"))
     ]
