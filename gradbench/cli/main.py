@@ -25,6 +25,7 @@ VERBS = {
     "nightly": "Run the nightly cases, hold each against its baseline, add to the history.",
     "site": "Turn the folder of reports into static pages: an index, cases, runs, comparisons.",
     "validate": "Check case files and report every mistake at once.",
+    "calibrate": "Measure where the answer is known: exit code 1 if a number is not where it says.",
     "doctor": "Check this machine: each line is ok, or says what to do.",
 }
 #: The ways in which a disk refuses.

@@ -46,13 +46,20 @@ class Comparison:
 
 
 @contextmanager
-def preserved(model: nn.Module) -> Iterator[None]:
-    """Leave the buffers, the gradients and the random streams of torch as they were before."""
+def preserved(model: nn.Module, stream: int | None = None) -> Iterator[None]:
+    """Leave the buffers, the gradients and the random streams of torch as they were before.
+
+    Args:
+        model: whose buffers and gradients.
+        stream: draw the random numbers inside from the stream of this number; by default as they come.
+    """
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     device = next(model.parameters()).device
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
+        if stream is not None:
+            torch.manual_seed((torch.initial_seed() + stream) % 2**63)
         try:
             yield
         finally:
@@ -83,7 +90,7 @@ def measure_gradients(
     """Compare the gradients of each strategy with the stored ones on the same minibatches, at the model's weights.
 
     The stored gradients are computed twice: once for their mean, once beside each strategy's, so that nothing of the
-    size of the model is kept per minibatch.
+    size of the model is kept per minibatch. Each minibatch has random numbers of its own, the same for every strategy.
 
     Args:
         model: in training mode; its buffers, gradients and random streams are left as they were.
@@ -109,7 +116,7 @@ def measure_gradients(
     alive: Tensor | bool = False
     for b, batch in enumerate(batches):
         between()
-        with preserved(model):
+        with preserved(model, b):
             gradients_of(model, reference, batch, loss)
             g, absent = flat.take(model)
             buffers = _copied_buffers(model)
@@ -118,14 +125,14 @@ def measure_gradients(
         alive = alive | flat.alive(g)
         for strategy in strategies:
             tally = tallies[strategy.name]
-            with preserved(model):
+            with preserved(model, b):
                 gradients_of(model, strategy, batch, loss)
                 h, missing = flat.take(model)
                 if b == 0:
                     moved = _copied_buffers(model)
                     changed[strategy.name] = [n for n, value in buffers.items() if not torch.equal(value, moved[n])]
             if b == 0:
-                with preserved(model):
+                with preserved(model, b):
                     gradients_of(model, strategy, batch, loss)
                     repeats[strategy.name] = _distance(flat.take(model)[0], h)
             tally.missing.update(set(missing) - set(absent))
@@ -167,7 +174,7 @@ def _mean_gradient(
 ) -> Tensor:
     mean = torch.zeros(sum(flat.sizes), dtype=torch.float64, device=flat.lengths.device)
     for b, batch in enumerate(batches):
-        with preserved(model):
+        with preserved(model, b):
             gradients_of(model, reference, batch, loss)
             g, _ = flat.take(model)
         mean += (g - mean) / (b + 1)
@@ -182,8 +189,8 @@ def _truths(
         return []
     exact = copy.deepcopy(model).double()
     truths = []
-    for x, y in batches:
-        with preserved(exact):
+    for b, (x, y) in enumerate(batches):
+        with preserved(exact, b):
             gradients_of(exact, reference, (x.double(), y), loss)
             truths.append(flat.take(exact)[0])
     return truths

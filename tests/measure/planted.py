@@ -1,34 +1,11 @@
-"""Strategies with a known fault, so that the measurement can be held against what was planted."""
+"""A small network and minibatches for it, on which errors are planted."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from gradbench.strategies.base import Strategy
-
-__all__ = ["Planted", "small_network"]
-
-
-class Planted(Strategy):
-    """Stored training whose gradients are changed afterwards: `change(name, gradient)` gives the new one."""
-
-    def __init__(self, change: Callable[[str, Tensor], Tensor | None]) -> None:
-        self.change = change
-
-    @property
-    def name(self) -> str:
-        return "planted"
-
-    @contextmanager
-    def applied_to(self, model: nn.Module) -> Iterator[None]:
-        yield
-        for name, parameter in model.named_parameters():
-            assert parameter.grad is not None
-            parameter.grad = self.change(name, parameter.grad)
+__all__ = ["small_batches", "small_network"]
 
 
 def small_network() -> nn.Module:

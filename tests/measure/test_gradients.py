@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gradbench.calibrate.planted import Planted
 from gradbench.measure.errors import GradientErrors
 from gradbench.measure.gradients import gradients_of, measure_gradients, preserved
 from gradbench.measure.verdict import verdict, worst
 from gradbench.strategies.stored import Stored
-from tests.measure.planted import Planted, small_batches, small_network
+from tests.measure.planted import small_batches, small_network
 
 
 def measured(planted: Planted, model: nn.Module, count: int = 6, truths: int = 2) -> dict[str, GradientErrors]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gradbench.calibrate.planted import Planted
 from gradbench.case.schema import Data, Model, Train
 from gradbench.data import DATASETS
 from gradbench.data.batches import Batches
@@ -16,7 +17,6 @@ from gradbench.measure.training import evaluate, one_cycle, train
 from gradbench.models.build import build
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
-from tests.measure.planted import Planted
 
 DATA = Data(name="synthetic", batch_size=16, image_size=16)
 SETTINGS = Train(steps=30, learning_rate=0.05, evaluate_every=15, evaluate_images=64)
