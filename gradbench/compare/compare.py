@@ -37,7 +37,7 @@ def compare(base: Run, new: Run, rules: Rules = _DEFAULT) -> Comparison:
     coverage = replace(matched.coverage, missing=(*matched.coverage.missing, *(f"claim {name}" for name in lost)))
     same_environment = environment(base.manifest) == environment(new.manifest)
     tests = [*judge_gates(matched), *claims, *(compare_numbers(matched, rules) if same_environment else ())]
-    found, identical = findings(tests), is_identical(matched)
+    found, identical = findings(tests), coverage.compared > 0 and is_identical(matched)
     different = (*differences(base.manifest, new.manifest), *retested)
     untested = [test for test in tests if test.outcome == "too few pairs"]
     return Comparison(

@@ -21,6 +21,8 @@ __all__ = ["GATES", "Change", "Gate", "Group", "Row"]
 Row = Mapping[Any, Any]
 #: What became of a row, from best to worst; equal ranks are equally bad.
 _STATUS_RANKS = {"ok": 0, "diverged": 1, "excluded": 2, "oom": 2, "timeout": 2, "error": 2}
+#: Between the intervals of two noise ratios that are clearly apart: half a decade, half the width of a class.
+_APART = math.sqrt(10)
 _VERDICT_RANKS = {verdict: rank for rank, verdict in enumerate(VERDICTS)}
 
 
@@ -87,11 +89,11 @@ def status(group: Group, old: str = BASE, new: str = NEW) -> Iterator[Change]:
 
 
 def verdict(group: Group, old: str = BASE, new: str = NEW) -> Iterator[Change]:
-    """A row with a worse verdict, clearly: the interval of a weight's noise ratio begins above where it ended before.
+    """A row with a worse verdict, clearly: a weight's noise ratio moved up by more than half the width of a class.
 
-    A verdict may change because one end of an interval moved over a limit; then the intervals overlap, and nothing is
-    said. `exact` to `rounding` is told and not judged: it is within plain autograd's own error, and who promises bits
-    has a claim for it. `undefined` has no scale to be worse than.
+    A verdict also changes because one end of an interval moved over a limit; the interval must therefore begin half a
+    decade above where it ended before, or it is told and not judged. So is `exact` to `rounding`: it is within plain
+    autograd's own error, and who promises bits has a claim for it. `undefined` has no scale to be worse than.
     """
     known = {row[f"verdict{old}"] for row in group.rows}
     for row in group.rows:
@@ -121,10 +123,10 @@ def _clearly_worse(group: Group, row: Row, rank: int, old: str, new: str) -> Ite
     if rows.empty:  # nothing to hold the summary's word against
         yield Change(before, after, row["seed"], rank, str(row[f"worst_parameter{new}"] or ""), certain=False)
         return
-    left = rows[rows[f"noise_low{new}"] > rows[f"noise_high{old}"]]
+    left = rows[rows[f"noise_low{new}"] > _APART * rows[f"noise_high{old}"]]
     if left.empty:
         worst = rows.loc[rows[f"noise_ratio{new}"].fillna(math.inf).idxmax()]
-        why = "the intervals of the noise ratio overlap"
+        why = "the noise ratio moved by less than half a class"
         yield Change(before, after, row["seed"], rank, worst["parameter"], judged=False, why=why)
         return
     worst = left.loc[left[f"noise_ratio{new}"].idxmax()]

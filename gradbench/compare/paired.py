@@ -25,9 +25,21 @@ from gradbench.compare.quantities import QUANTITIES, Quantity, differences
 __all__ = ["compare_numbers"]
 
 
+#: The values of some axes, and the pairs that have them.
+_Place = tuple[dict[str, Any], pd.DataFrame]
+
+
 @dataclass(frozen=True)
 class _Family:
-    """One strategy and one column: the rows of `quantities.differences`, and a row a cell (`base`, `new`, `value`)."""
+    """One strategy and one column.
+
+    Attributes:
+        quantity: the column.
+        strategy: its name.
+        axes: of the matrix, those with more than one value.
+        rows: of `quantities.differences`, of every strategy.
+        pairs: the means of the strategy's rows over each cell: `cell`, axes, `seed`, `base`, `new`, `value`.
+    """
 
     quantity: Quantity
     strategy: str
@@ -45,6 +57,10 @@ class _Family:
         """How many pairs differ: the others say nothing in a test."""
         return int((self.pairs["value"] != 0).sum())
 
+    def rows_of(self, pairs: pd.DataFrame) -> pd.DataFrame:
+        """The rows behind some of the pairs."""
+        return self.rows[(self.rows["strategy"] == self.strategy) & self.rows["cell"].isin(pairs["cell"])]
+
 
 def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
     """A test for every strategy and column that both runs have numbers in, and what was found inside it."""
@@ -52,7 +68,7 @@ def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
     changed = [family for family in families if family.differing]
     for family in families:
         if not family.differing:
-            outcome: Outcome = "within rounding" if family.rows["changed"].any() else "identical"
+            outcome: Outcome = "within rounding" if family.rows_of(family.pairs)["changed"].any() else "identical"
             yield replace(_described(family, family.pairs, {}, "all"), outcome=outcome)
     for family in changed:
         if family.quantity.scale == "exact":
@@ -66,10 +82,11 @@ def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
 
 def _families(matched: Matched, quantity: Quantity) -> Iterator[_Family]:
     rows = differences(matched, quantity)
-    for strategy, mine in rows.groupby("strategy", sort=False):
-        means = mine.groupby("cell", sort=False)[["base", "new", "value"]].mean()
-        pairs = mine.drop_duplicates("cell").set_index("cell")[[*matched.axes, "seed"]].join(means)
-        yield _Family(quantity, str(strategy), matched.axes, mine, pairs)
+    means = rows.groupby(["strategy", "cell"], sort=False)[["base", "new", "value"]].mean()
+    pairs = rows.drop_duplicates(["strategy", "cell"])[["strategy", "cell", *matched.axes, "seed"]]
+    pairs = pairs.assign(**{name: means[name].to_numpy() for name in ("base", "new", "value")})
+    for strategy, mine in pairs.groupby("strategy", sort=False):
+        yield _Family(quantity, str(strategy), matched.axes, rows, mine)
 
 
 def _exact(family: _Family, rules: Rules) -> Iterator[Test]:
@@ -77,7 +94,7 @@ def _exact(family: _Family, rules: Rules) -> Iterator[Test]:
     for setting, pairs in by(family.pairs, family.axes):
         test = _described(family, pairs, setting, "setting")
         outcome = _outcome(family, pairs, rules)
-        yield _said(family, pairs, test, outcome, rules) if outcome != "no change" else replace(test, outcome=outcome)
+        yield _said(family, pairs, test, outcome, rules)
 
 
 def _tested(family: _Family, p: float, corrected: float, families: int, rules: Rules) -> Iterator[Test]:
@@ -85,46 +102,52 @@ def _tested(family: _Family, p: float, corrected: float, families: int, rules: R
     test = replace(_described(family, family.pairs, {}, "all"), p=p, adjusted=corrected)
     if corrected <= rules.rate:
         outcome = _outcome(family, family.pairs, rules)
-        yield (
-            _said(family, family.pairs, test, outcome, rules)
-            if outcome != "no change"
-            else replace(test, outcome=outcome)
-        )
+        yield _said(family, family.pairs, test, outcome, rules)
         yield from _inside(family, rules, told=outcome != "no change")
         return
-    outcome = "no change"
-    if (family.judged or rules.timings) and families * smallest_p(family.differing) > rules.rate:
-        outcome, enough = "too few pairs", fewest_pairs(rules.rate / families)
-        test = replace(test, seeds_needed=_seeds(family, enough))
-        if _outcome(family, family.pairs, rules) == "regression":
-            test = _said(family, family.pairs, test, outcome, rules)
-            seeds = f", with {test.seeds_needed} seeds" if test.seeds_needed else ""
-            test = replace(test, says=f"{test.says}; too few pairs for a test, {enough} would do{seeds}")
-    yield replace(test, outcome=outcome)
+    yield _doubtful(family, family.pairs, test, families, rules)
     for setting, pairs in by(family.pairs, family.axes):
         yield replace(_described(family, pairs, setting, "setting"), outcome="not tested")
 
 
+def _doubtful(family: _Family, pairs: pd.DataFrame, test: Test, tests: int, rules: Rules) -> Test:
+    """A test that is not significant: was it able to be, on its own among so many tests?"""
+    differing = int((pairs["value"] != 0).sum())
+    if not (family.judged or rules.timings) or tests * smallest_p(differing) <= rules.rate:
+        return replace(test, outcome="no change")
+    enough = fewest_pairs(rules.rate / tests)
+    test = replace(test, seeds_needed=_seeds(family, pairs, enough))
+    if _outcome(family, pairs, rules) == "regression":
+        test = _said(family, pairs, test, "too few pairs", rules)
+        seeds = f", with {test.seeds_needed} seeds" if test.seeds_needed else ""
+        test = replace(test, says=f"{test.says}; too few pairs for a test, {enough} would do{seeds}")
+    return replace(test, outcome="too few pairs")
+
+
 def _inside(family: _Family, rules: Rules, told: bool) -> Iterator[Test]:
-    """Inside a significant family: each value of each axis, then each setting. What is `told` is not told again."""
-    levels = [
-        (
-            "axis",
-            [group for axis in family.axes if family.pairs[axis].nunique() > 1 for group in by(family.pairs, (axis,))],
-        ),
-        ("setting", list(by(family.pairs, family.axes))),
-    ]
-    for level, groups in levels:
-        p = [sign_flip(pairs["value"]) for _, pairs in groups]
+    """Inside a significant family: each value of each axis, then each setting, where pairs differ at all.
+
+    What is `told` of all settings is not told again of some.
+    """
+    axes = [axis for axis in family.axes if family.pairs[axis].nunique() > 1]
+    levels: dict[str, list[_Place]] = {
+        "axis": [place for axis in axes for place in by(family.pairs, (axis,))] if len(axes) > 1 else [],
+        "setting": list(by(family.pairs, family.axes)),
+    }
+    for level, everywhere in levels.items():
+        places = [(setting, pairs) for setting, pairs in everywhere if (pairs["value"] != 0).any()]
+        p = [sign_flip(pairs["value"]) for _, pairs in places]
         found = False
-        for (setting, pairs), one, corrected in zip(groups, p, adjusted(p), strict=True):
+        for (setting, pairs), one, corrected in zip(places, p, adjusted(p), strict=True):
             test = replace(_described(family, pairs, setting, level), p=one, adjusted=float(corrected))
-            outcome = _outcome(family, pairs, rules) if corrected <= rules.rate else "no change"
-            if told or outcome == "no change":
+            outcome = _outcome(family, pairs, rules)
+            if outcome == "no change" or told:
                 yield replace(test, outcome="no change" if outcome == "no change" else "not tested")
-            else:
+            elif corrected <= rules.rate:
                 found = True
                 yield _said(family, pairs, test, outcome, rules)
+            else:
+                yield _doubtful(family, pairs, test, len(places), rules)
         told = told or found
 
 
@@ -161,7 +184,9 @@ def _described(family: _Family, pairs: pd.DataFrame, setting: Mapping[str, Any],
 
 
 def _said(family: _Family, pairs: pd.DataFrame, test: Test, outcome: Outcome, rules: Rules) -> Test:
-    """The test with its outcome in a sentence, and where it is worst (or best)."""
+    """The test with its outcome; unless nothing changed, in a sentence that says where it is worst, or best."""
+    if outcome == "no change":
+        return replace(test, outcome=outcome)
     quantity, values = family.quantity, pairs["value"].to_numpy(np.float64)
     mean = float(values.mean())
     ends = sorted(paired_interval(values), key=lambda end: quantity.sign * end)
@@ -189,7 +214,7 @@ def _worst(family: _Family, pairs: pd.DataFrame, setting: Mapping[str, Any], sig
     if len(settings) > 1:
         place = label({axis: value for axis, value in point.items() if axis not in setting})
         parts.append(f"{place}: {family.quantity.written(float(inside['value'].mean()))}")
-    rows = family.rows[family.rows["cell"].isin(inside.index)]
+    rows = family.rows_of(inside)
     tensors = rows.groupby("where", sort=False)["value"].mean()
     tensor = str((sign * tensors).idxmax())
     if len(tensors) > 1:
@@ -199,8 +224,9 @@ def _worst(family: _Family, pairs: pd.DataFrame, setting: Mapping[str, Any], sig
     ) > 1 else f"the most in {parts[0]}" if parts else "", tensor
 
 
-def _seeds(family: _Family, pairs: int) -> int:
-    """With how many seeds so many pairs would differ, if each seed brought as many; 0 for times, which one seed has."""
-    if not family.judged:
+def _seeds(family: _Family, pairs: pd.DataFrame, enough: int) -> int:
+    """With how many seeds `enough` pairs would differ, if each brought as many; 0 for times, which one seed has."""
+    differing = pairs[pairs["value"] != 0]
+    if not family.judged or differing.empty:
         return 0
-    return math.ceil(pairs / family.pairs[family.pairs["value"] != 0].groupby("seed").size().mean())
+    return math.ceil(enough / differing.groupby("seed").size().mean())
