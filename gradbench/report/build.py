@@ -8,15 +8,21 @@ from typing import Any
 
 from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import Run, read_run
+from gradbench.compare.comparison import Comparison
 from gradbench.files import write_atomic
+from gradbench.report.cells import packed_cells
+from gradbench.report.change import change_since
 from gradbench.report.facts import facts
 from gradbench.report.figure import Figure, Scene
 from gradbench.report.figures import figures
+from gradbench.report.interaction import focus_field, interactive, legend_labels, zooms
 from gradbench.report.markdown import markdown
 from gradbench.report.pack import by_column, compressed
 from gradbench.report.page import render
 from gradbench.report.palette import Palette
-from gradbench.report.rows import claim_rows, setting_rows
+from gradbench.report.references import reference_table
+from gradbench.report.rows import claim_rows, failure_rows, setting_rows
+from gradbench.report.style import CONFIG, light
 from gradbench.report.words import axis_name
 from gradbench.results import TABLES, VERDICTS
 
@@ -34,12 +40,19 @@ def build(run_folder: Path) -> Path:
         EnvironmentError: the folder cannot be written to.
     """
     run = read_run(run_folder)
-    write_atomic(run_folder / "summary.md", markdown(summarise_run(run), facts(run), run.axes))
-    write_atomic(run_folder / "report.html", render_run(run))
+    change = change_since(run)
+    write_atomic(run_folder / "summary.md", markdown(summarise_run(run), facts(run), run.axes, change))
+    write_atomic(run_folder / "report.html", render_run(run, change=change))
     return run_folder / "report.html"
 
 
-def render_run(run: Run, scripts: str | None = None, trail: Sequence[Link] = (), related: Sequence[Link] = ()) -> str:
+def render_run(
+    run: Run,
+    scripts: str | None = None,
+    trail: Sequence[Link] = (),
+    related: Sequence[Link] = (),
+    change: Comparison | None = None,
+) -> str:
     """Return a run's page.
 
     Args:
@@ -47,8 +60,9 @@ def render_run(run: Run, scripts: str | None = None, trail: Sequence[Link] = (),
         scripts: the folder of shared scripts, see `page.render`.
         trail: of a site, the pages above this one.
         related: of a site, other pages about this run.
+        change: the run held against the one before it, see `change_since`.
     """
-    summary = summarise_run(run)
+    summary, said = summarise_run(run), facts(run)
     strategies = [str(name) for name in run.tables["cells"]["strategy"].unique()]
     palette = Palette.of(strategies)
     shown = figures(run, Scene(summary.axes, palette))
@@ -56,18 +70,20 @@ def render_run(run: Run, scripts: str | None = None, trail: Sequence[Link] = (),
     return render(
         "run",
         scripts=scripts,
-        facts=facts(run),
+        facts=said,
+        change=change,
         summary=summary,
         claims=claim_rows(summary.claims),
         figures=shown,
         axes=[axis_name(axis) for axis in run.axes],
         settings=setting_rows(summary, run.tables["cells"], run.axes, colours),
-        failures=summary.failures.to_dict("records"),
-        axis_keys=run.axes,
+        failures=failure_rows(summary.failures, run.axes),
+        references=reference_table(run),
+        tally=_tally(summary.claims),
         strategies=strategies,
         tables=[table for table in TABLES.values() if table.name != "claims"],
         verdicts=VERDICTS,
-        charts=compressed(charts(shown)),
+        charts=compressed(charts(shown) | {"cells": packed_cells(run, said.command)}),
         folder=run.folder.name,
         trail=trail,
         related=related,
@@ -75,18 +91,34 @@ def render_run(run: Run, scripts: str | None = None, trail: Sequence[Link] = (),
 
 
 def charts(shown: Sequence[Figure]) -> dict[str, Any]:
-    """What the page's script needs: the datasets once, and the charts of each figure."""
+    """What the page's script needs: the datasets once, the charts of each figure, and the look of all of them."""
     return {
+        "config": CONFIG,
+        "palette": light(),
         "data": {name: by_column(frame) for figure in shown for name, frame in figure.data.items()},
-        "figures": {
-            figure.id: {
-                "controls": [{"name": one.name, "value": one.value} for one in figure.controls],
-                "groups": figure.groups,
-                "charts": [
-                    {"variant": chart.variant, "data": chart.data, "spec": chart.spec} for chart in figure.charts
-                ],
-            }
-            for figure in shown
-            if figure.charts
-        },
+        "figures": {figure.id: _packed(figure) for figure in shown if figure.charts},
     }
+
+
+def _packed(figure: Figure) -> dict[str, Any]:
+    return {
+        "controls": [{"name": one.name, "value": one.value} for one in figure.controls],
+        "groups": figure.groups,
+        "focus": focus_field(figure.charts[0].spec),
+        "legend": legend_labels(figure.keys),
+        "charts": [
+            {
+                "variant": chart.variant,
+                "data": chart.data,
+                "zooms": zooms(chart.spec),
+                "spec": interactive(chart.spec),
+            }
+            for chart in figure.charts
+        ],
+    }
+
+
+def _tally(claims: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
+    """How many claims have which status."""
+    statuses = [str(claim["status"]) for claim in claims]
+    return [(status, statuses.count(status)) for status in dict.fromkeys(statuses)]

@@ -28,11 +28,26 @@ class Control:
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of a figure's key: a colour (CSS), a symbol (an SVG path in a box of 12 by 12) and a name."""
+    """One entry of a figure's key.
+
+    Attributes:
+        name: its words.
+        colour: for CSS.
+        symbol: an SVG path in a box of 12 by 12.
+        value: what the field that decides colours holds where it is meant; None where it holds the name.
+        selects: whether a reader can bring it to the fore.
+    """
 
     name: str
     colour: str
     symbol: str
+    value: Any = None
+    selects: bool = True
+
+    @property
+    def means(self) -> Any:
+        """The value of the field that decides colours."""
+        return self.name if self.value is None else self.value
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,11 @@ class Scene:
 
     def chart(self, data: str, controls: Sequence[Control]) -> alt.Chart:
         """A chart over the dataset `data`, filtered to one group and to the reader's choices."""
-        chart = alt.Chart(alt.NamedData(name=data)).transform_filter("datum.g === choice_group")
+        return self.filtered(alt.Chart(alt.NamedData(name=data)), controls)
+
+    def filtered(self, chart: alt.Chart, controls: Sequence[Control]) -> alt.Chart:
+        """`chart` with only the rows of the panel's group and of the reader's choices."""
+        chart = chart.transform_filter("datum.g === choice_group")
         for control in controls:
             if control.name != "variant":
                 chart = chart.transform_filter(f"datum.{control.name} === choice_{control.name}")

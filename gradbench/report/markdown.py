@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from gradbench.analysis.summary import Summary
+from gradbench.compare.comparison import Comparison
 from gradbench.report.facts import Facts
 from gradbench.report.rows import claim_rows
 from gradbench.report.words import ABSENT, accuracy, axis_name, number
@@ -13,10 +14,13 @@ from gradbench.report.words import ABSENT, accuracy, axis_name, number
 __all__ = ["markdown", "plain", "table"]
 
 
-def markdown(summary: Summary, facts: Facts, axes: Sequence[str]) -> str:
-    """The summary in Markdown."""
+def markdown(summary: Summary, facts: Facts, axes: Sequence[str], change: Comparison | None = None) -> str:
+    """The summary in Markdown; `change` is the run held against the one before it."""
     parts = [f"# {plain(facts.title)}", plain(facts.question), f"**{plain(summary.sentence)}**"]
     parts.append("\n".join(f"- {plain(line)}" for line in summary.others))
+    if change is not None:
+        parts += [f"## What changed since {plain(change.base.run)}", plain(change.sentence)]
+        parts.append("\n".join(f"- {finding.kind}: {plain(finding.says)}" for finding in change.findings))
     if summary.claims:
         claims = [
             (f"{row.symbol} {row.status}", row.says, row.value, row.interval, row.test, row.source, row.reason)

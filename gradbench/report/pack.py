@@ -1,4 +1,4 @@
-"""Datasets for the page: by column, four significant digits, compressed, so that they stay small."""
+"""Datasets for the page: by column, few significant digits, compressed, so that they stay small."""
 
 from __future__ import annotations
 
@@ -14,22 +14,28 @@ import pandas as pd
 __all__ = ["by_column", "compressed", "for_script"]
 
 
-def by_column(frame: pd.DataFrame) -> dict[str, Any]:
-    """A data frame as lists of numbers, or for words the `levels` and `codes` that point to them; absent is null."""
-    return {str(name): _column(frame[name]) for name in frame}
+def by_column(frame: pd.DataFrame, digits: int = 4, infinite: bool = False) -> dict[str, Any]:
+    """A data frame as lists of numbers, or for words the `levels` and `codes` that point to them; absent is null.
+
+    Args:
+        frame: any.
+        digits: that are kept of a number.
+        infinite: keep what is infinite as the words "inf" and "-inf"; else it is null too.
+    """
+    return {str(name): _column(frame[name], digits, infinite) for name in frame}
 
 
-def _column(values: pd.Series) -> Any:
+def _column(values: pd.Series, digits: int, infinite: bool) -> Any:
     if pd.api.types.is_numeric_dtype(values):
-        return [_short(value) for value in values.astype(np.float64)]
+        return [_short(value, digits, infinite) for value in values.astype(np.float64)]
     codes, levels = pd.factorize(values)
     return {"levels": [str(level) for level in levels], "codes": codes.tolist()}
 
 
-def _short(value: float) -> float | int | None:
+def _short(value: float, digits: int, infinite: bool) -> float | int | str | None:
     if not math.isfinite(value):
-        return None
-    short = float(f"{value:.4g}")
+        return str(value) if infinite and math.isinf(value) else None
+    short = float(f"{value:.{digits}g}")
     return int(short) if short.is_integer() and abs(short) < 1e9 else short
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,12 @@ def _environment(package: str) -> jinja2.Environment:
     return environment
 
 
-def _asset(name: str) -> str:
-    return (resources.files("gradbench.report") / "assets" / name).read_text(encoding="utf-8")
+def _page_script() -> str:
+    return "\n".join(asset(f"page/{part}.js") for part in ("shared", "tables", "page", "cells", "charts"))
 
 
 #: The scripts of a page, in their order; the first takes seconds to make, so it is made only where it is asked for.
-_SCRIPTS: Mapping[str, Callable[[], str]] = {"vega.js": vega, "page.js": partial(_asset, "page.js")}
+_SCRIPTS: Mapping[str, Callable[[], str]] = {"vega.js": vega, "page.js": _page_script}
 
 
 def _hash(script: str) -> str:

@@ -13,7 +13,7 @@ from gradbench.analysis.summary import Summary
 from gradbench.report.words import ABSENT, MINUS, accuracy, interval, number
 from gradbench.results import VERDICTS
 
-__all__ = ["ClaimRow", "Field", "SeedRow", "SettingRow", "claim_rows", "setting_rows"]
+__all__ = ["ClaimRow", "FailureRow", "Field", "SeedRow", "SettingRow", "claim_rows", "failure_rows", "setting_rows"]
 
 _SYMBOLS = {"held": "✓", "not held": "✗", "not measured": ABSENT}
 
@@ -45,16 +45,25 @@ class Field:
 
 @dataclass(frozen=True)
 class SeedRow:
-    """One cell under one strategy; `anchor` is the id that links to the cell, once for each cell."""
+    """One cell under one strategy: `anchor` is the id of the cell's address, once for each cell; `says` what it is."""
 
     seed: int
     cell: str
     anchor: str
+    ok: bool
+    says: str
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """One measurement that is not ok, and why."""
+
+    axes: tuple[Field, ...]
+    seed: int
+    cell: str
+    strategy: str
     status: str
     reason: str
-    verdict: str
-    noise_ratio: str
-    accuracy: str
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def setting_rows(
             verdicts=row["verdicts"],
             worst=row["settled_by"],
             numbers=(
-                *(_number(row[name]) for name in ("noise_ratio", "worst_noise_ratio", "rel_error", "min_snr_db")),
+                *(_number(row[name]) for name in ("worst_noise_ratio", "noise_ratio", "min_snr_db")),
                 Field(accuracy(row["accuracy"], row["accuracy_sd"]), _key(row["accuracy"])),
                 *(_number(row[name]) for name in ("time_ratio", "bytes_per_pixel")),
             ),
@@ -121,18 +130,30 @@ def setting_rows(
     ]
 
 
+def failure_rows(failures: pd.DataFrame, axes: Sequence[str]) -> list[FailureRow]:
+    """What is not ok, written; `failures` is `Summary.failures`."""
+    return [
+        FailureRow(
+            tuple(_axis(row[axis]) for axis in axes),
+            int(row["seed"]),
+            *(str(row[name]) for name in ("cell", "strategy", "status", "reason")),
+        )
+        for row in failures.to_dict("records")
+    ]
+
+
 def _seed(cell: dict[Any, Any], seen: set[str]) -> SeedRow:
     first = cell["cell"] not in seen
     seen.add(cell["cell"])
+    measured = [cell["verdict"], f"noise ratio {number(cell['noise_ratio'])}"]
+    measured += [] if math.isnan(cell["accuracy"]) else [f"accuracy {accuracy(cell['accuracy'])}"]
+    ok = cell["status"] == "ok"
     return SeedRow(
         seed=int(cell["seed"]),
         cell=cell["cell"],
         anchor=f"cell-{cell['cell']}" if first else "",
-        status=cell["status"],
-        reason=cell["reason"],
-        verdict=cell["verdict"],
-        noise_ratio=number(cell["noise_ratio"]),
-        accuracy=accuracy(cell["accuracy"]),
+        ok=ok,
+        says=", ".join(str(word) for word in (measured if ok else (cell["status"], cell["reason"])) if word),
     )
 
 

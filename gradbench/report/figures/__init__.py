@@ -10,21 +10,23 @@ from gradbench.report.figures.layers import layer_figure
 from gradbench.report.figures.profile import profile_figure
 from gradbench.report.figures.snr import snr_figure
 from gradbench.report.figures.training import final_figure, training_figure
+from gradbench.report.references import references_of
 
 __all__ = ["figures"]
 
 
 def figures(run: Run, scene: Scene) -> list[Figure]:
-    """Every figure of the run."""
+    """Every figure of the run, with the values of its case's sources."""
     cells, gradients = run.tables["cells"], run.tables["gradients"]
     activations, training = run.tables["activations"], run.tables["training"]
+    references = references_of(run)
     return [
-        error_figure(cells, scene),
+        error_figure(cells, scene, references),
         layer_figure(gradients, scene),
-        snr_figure(activations, scene),
+        snr_figure(activations, scene, references),
         profile_figure(activations, scene),
         training_figure(training, scene),
-        final_figure(cells, scene),
+        final_figure(cells, scene, references),
         cost_figure(cells, scene),
-        memory_figure(cells, scene),
+        memory_figure(cells, scene, references),
     ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import pandas as pd
 
 from gradbench.analysis.curves import against_axis, cost
+from gradbench.case.schema import Reference
 from gradbench.report.figure import Control, Figure, Scene, missing
 from gradbench.report.figures.series import banded, with_text
+from gradbench.report.figures.sources import Quantities, source_keys, source_rows
 from gradbench.report.scales import logarithmic
 
 __all__ = ["cost_figure", "memory_figure"]
@@ -63,7 +67,7 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     )
 
 
-def memory_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
+def memory_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """Does the memory grow with the network?"""
     name, question = "memory", "Does the memory grow with the network?"
     if not scene.axes.along:
@@ -79,9 +83,14 @@ def memory_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     labels = {"peak": "peak of a step", "saved": "kept between the passes"}
     variant = Control("variant", "memory", tuple((labels[key], key) for key in shown), first)
     titles = {"peak": _BYTES, "saved": "bytes kept between the passes, per input pixel"}
-    data, charts = {}, []
+    data, charts, known = {}, [], []
     for key, frame in shown.items():
-        strategies, scale = scene.strategies(frame), logarithmic(frame)
+        strategies = scene.strategies(frame)
+        colours = {strategy: scene.palette.colour(strategy) for strategy in strategies}
+        quantities: Quantities = {("cells", "bytes_per_pixel"): {}} if key == "peak" else {}
+        sources = source_rows(references, quantities, frame, scene, "s", colours)
+        known.append(sources)
+        scale = logarithmic(frame, show=sources["y"])
         data[f"memory-{key}"] = scale.place(with_text(frame))
         chart = banded(
             scene,
@@ -92,6 +101,7 @@ def memory_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
             y_scale=scale,
             colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
             shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
+            sources=sources,
         )
         words = f"Line chart: {titles[key]}, against {scene.along}, one line for each strategy."
         charts.append(scene.finish(chart, controls, words, key))
@@ -103,6 +113,6 @@ def memory_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         tuple(charts),
         scene.groups(shown[first]),
         (variant, *controls),
-        scene.strategy_keys(shown[first]),
+        (*scene.strategy_keys(shown[first]), *source_keys(pd.concat(known))),
         data,
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 
 from gradbench.analysis.curves import against_axis
+from gradbench.case.schema import Reference
 from gradbench.report.figure import Control, Figure, Scene, missing
 from gradbench.report.figures.series import Line, banded, with_text
+from gradbench.report.figures.sources import Quantities, source_keys, source_rows
 from gradbench.report.scales import logarithmic
 
 __all__ = ["error_figure"]
@@ -22,7 +25,7 @@ _METRICS = (
 _NOISE_LINES: tuple[Line, ...] = ((1.0, "SGD noise", "bottom"), (0.1, "a tenth of it", "top"))
 
 
-def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
+def error_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """Is the error of the gradients larger than the noise of the minibatch?"""
     name, question = "errors", "Is the error of the gradients larger than the noise of SGD?"
     if not scene.axes.along:
@@ -36,15 +39,19 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         return missing(name, question, "The run compared no gradients with those of stored training.")
     others = scene.other_controls(everything)
     variant = Control("variant", "measure", tuple((label, metric) for metric, label, _ in _METRICS), _METRICS[0][0])
-    data, charts = {}, []
+    data, charts, known = {}, [], []
     for metric, label, title in _METRICS:
         frame = against_axis(measured, scene.axes, metric)
         if frame.empty:
             continue
         lines = _NOISE_LINES if metric != "rel_error" else ()
-        scale = logarithmic(frame, show=[value for value, _, _ in lines])
-        data[f"errors-{metric}"] = scale.place(with_text(frame))
         strategies = scene.strategies(frame)
+        colours = {name: scene.palette.colour(name) for name in strategies}
+        quantities: Quantities = {("cells", metric): {}, ("gradients", metric): {}}
+        sources = source_rows(references, quantities, frame, scene, "s", colours)
+        known.append(sources)
+        scale = logarithmic(frame, show=[*(value for value, _, _ in lines), *sources["y"]])
+        data[f"errors-{metric}"] = scale.place(with_text(frame))
         chart = banded(
             scene,
             f"errors-{metric}",
@@ -55,6 +62,7 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
             colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
             shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
             lines=lines,
+            sources=sources,
         )
         words = f"Line chart: {label} against {scene.along}, one line for each strategy, logarithmic."
         charts.append(scene.finish(chart, others, words, metric))
@@ -67,6 +75,6 @@ def error_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         tuple(charts),
         scene.groups(everything),
         (variant, *others),
-        scene.strategy_keys(everything),
+        (*scene.strategy_keys(everything), *source_keys(pd.concat(known))),
         data,
     )

@@ -82,6 +82,9 @@ def layer_figure(gradients: pd.DataFrame, scene: Scene) -> Figure:
         (scene.finish(chart, controls, words, height=30 + 26 * len(rows)),),
         scene.groups(frame),
         controls,
-        tuple(Key(label, colour, SHAPES["square"]) for label, colour in [*(row[1:] for row in _CLASSES), _BROKEN]),
+        tuple(
+            Key(label, colour, SHAPES["square"], place)
+            for place, (label, colour) in enumerate([*(row[1:] for row in _CLASSES), _BROKEN])
+        ),
         {"layers": frame},
     )

@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 
 from gradbench.report.figure import Control, Scene
+from gradbench.report.figures.sources import source_layers
 from gradbench.report.scales import ChosenScale, Scale
 from gradbench.report.words import number
 
@@ -40,6 +41,7 @@ def banded(
     colour: alt.Color,
     shape: alt.Shape,
     lines: Sequence[Line] = (),
+    sources: pd.DataFrame | None = None,
 ) -> alt.LayerChart | alt.FacetChart:
     """Median lines with points over bands from the lowest to the highest seed, on one panel.
 
@@ -53,10 +55,13 @@ def banded(
         colour: encoding of the series.
         shape: the same in symbols.
         lines: horizontal lines to compare with, see `marked`.
+        sources: the sources' values, see `source_rows`.
     """
     field, title, ticks = x
-    wide = min(ticks) > 0 and max(ticks) / min(ticks) > 20
-    x_scale = alt.Scale(type="log" if wide else "linear", domain=[min(ticks), max(ticks)], padding=12, nice=False)
+    places = [*ticks, *([] if sources is None else sources["x"])]
+    low, high = float(min(places)), float(max(places))
+    wide = low > 0 and high / low > 20
+    x_scale = alt.Scale(type="log" if wide else "linear", domain=[low, high], padding=12, nice=False)
     across = alt.X(
         f"{field}:Q",
         scale=x_scale,
@@ -75,7 +80,8 @@ def banded(
     rules = marked(lines, y_scale.scale(), y_scale.axis(y_title))
     median = base.mark_line(strokeWidth=2, aria=False).encode(y=up)
     points = base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip)
-    return alt.layer(band, *rules, median, points)
+    theirs = [] if sources is None else source_layers(sources, scene, controls, up, across)
+    return alt.layer(band, *rules, *theirs, median, points)
 
 
 def marked(lines: Sequence[Line], scale: alt.Scale, axis: alt.Axis) -> list[alt.Chart]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import pandas as pd
 
 from gradbench.analysis.curves import lowest_snr
+from gradbench.case.schema import Reference
 from gradbench.report.figure import Control, Figure, Key, Scene, missing
 from gradbench.report.figures.series import banded, with_text
+from gradbench.report.figures.sources import source_keys, source_rows
 from gradbench.report.palette import SHAPES
 from gradbench.report.scales import ChosenScale, decibels
 from gradbench.report.words import axis_name, number
@@ -15,7 +19,11 @@ from gradbench.report.words import axis_name, number
 __all__ = ["snr_figure"]
 
 
-def snr_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
+#: A source that speaks of the lowest of all layers is drawn beside that of all layers.
+_QUANTITIES = {("activations", "snr_db"): {"part": "all"}, ("cells", "min_snr_db"): {"part": "blocks"}}
+
+
+def snr_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """How clean are the rebuilt activations?"""
     name, question = "snr", "How clean are the rebuilt activations as the network grows?"
     if not scene.axes.along:
@@ -26,8 +34,8 @@ def snr_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
     strategies, steps = scene.strategies(frame), sorted(frame["step"].unique().tolist())
     coloured = next((place for place in range(len(scene.axes.others)) if frame[f"o{place}"].nunique() > 1), None)
     filters = [control for control in scene.other_controls(frame) if control.name != f"o{coloured}"]
-    parts = [part for part in ("blocks", "stem") if part in set(frame["part"])]
-    labels = {"blocks": "without the stem", "stem": "the stem"}
+    labels = {"all": "all", "blocks": "without the stem", "stem": "the stem"}
+    parts = [part for part in labels if part in set(frame["part"])]
     controls: tuple[Control, ...] = (
         *filters,
         *scene.choose("s", "strategy", strategies, strategies[0]),
@@ -35,11 +43,12 @@ def snr_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
     )
     if len(parts) > 1:
         controls += (Control("part", "layers", tuple((labels[part], part) for part in parts), parts[0]),)
-    scale = ChosenScale.over(frame, controls, decibels)
     series, title = ("s", "strategy") if coloured is None else (f"o{coloured}", axis_name(scene.axes.others[coloured]))
     values = strategies if coloured is None else sorted(frame[series].unique().tolist())
     colours = [f"var(--q{round(4 * place / max(1, len(values) - 1))})" for place in range(len(values))]
     shapes = [list(SHAPES)[place % len(SHAPES)] for place in range(len(values))]
+    sources = source_rows(references, _QUANTITIES, frame, scene, series, dict(zip(values, colours, strict=True)))
+    scale = ChosenScale.over(pd.concat([frame, sources]) if len(sources) else frame, controls, decibels)
     data = scale.place(with_text(frame, lambda value: f"{number(value)} dB"))
     chart = banded(
         scene,
@@ -51,10 +60,11 @@ def snr_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
         colour=alt.Color(f"{series}:N", scale=alt.Scale(domain=values, range=colours), legend=None, title=title),
         shape=alt.Shape(f"{series}:N", scale=alt.Scale(domain=values, range=shapes), legend=None),
         lines=((0.0, "0 dB", "bottom"),),
+        sources=sources,
     )
     words = f"Line chart: lowest SNR of a rebuilt activation in decibels against {scene.along}."
     keys = [
-        Key(f"{title} {value:g}" if coloured is not None else str(value), colour, SHAPES[shape])
+        Key(f"{title} {value:g}" if coloured is not None else str(value), colour, SHAPES[shape], value)
         for value, colour, shape in zip(values, colours, shapes, strict=True)
     ]
     return Figure(
@@ -62,10 +72,10 @@ def snr_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
         question,
         "Higher is better. The signal-to-noise ratio of the worst rebuilt activation: a straight fall in decibels is "
         "an exponential loss, and at 0 dB the error is as large as the signal. Lines are medians, bands span all "
-        "seeds.",
+        "seeds." + (" Dashed: what the source measured." if len(sources) else ""),
         (scene.finish(chart, controls, words, params=[scale.param()]),),
         scene.groups(frame),
         controls,
-        tuple(keys),
+        (*keys, *source_keys(sources)),
         {"snr": data},
     )

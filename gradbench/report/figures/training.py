@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import pandas as pd
 
 from gradbench.analysis.curves import against_axis, over_steps
+from gradbench.case.schema import Reference
 from gradbench.report.figure import Chart, Control, Figure, Scene, missing
 from gradbench.report.figures.series import banded, with_text
+from gradbench.report.figures.sources import source_keys, source_rows
 from gradbench.report.scales import Scale
 from gradbench.report.words import accuracy
 
@@ -41,7 +45,7 @@ def training_figure(training: pd.DataFrame, scene: Scene) -> Figure:
     )
 
 
-def final_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
+def final_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """What accuracy does each strategy reach?"""
     name, question = "accuracy", "What accuracy does each strategy reach?"
     if not scene.axes.along:
@@ -50,21 +54,32 @@ def final_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     if frame.empty:
         return missing(name, question, _NO_TRAINING)
     controls = scene.other_controls(frame)
+    colours = {strategy: scene.palette.colour(strategy) for strategy in scene.strategies(frame)}
+    sources = source_rows(references, {("cells", "accuracy"): {}}, frame, scene, "s", colours)
     return Figure(
         name,
         question,
         "Higher is better. Test accuracy right after training; lines are medians, bands span all seeds.",
-        (_chart("accuracy", frame, scene, controls, "x", scene.along),),
+        (_chart("accuracy", frame, scene, controls, "x", scene.along, sources.assign(t=sources["y"].map(accuracy))),),
         scene.groups(frame),
         controls,
-        scene.strategy_keys(frame),
+        (*scene.strategy_keys(frame), *source_keys(sources)),
         {"accuracy": with_text(frame, accuracy)},
     )
 
 
-def _chart(data: str, frame: pd.DataFrame, scene: Scene, controls: tuple[Control, ...], x: str, title: str) -> Chart:
+def _chart(
+    data: str,
+    frame: pd.DataFrame,
+    scene: Scene,
+    controls: tuple[Control, ...],
+    x: str,
+    title: str,
+    sources: pd.DataFrame | None = None,
+) -> Chart:
     strategies = scene.strategies(frame)
-    top = min(1.0, -(-float(frame["hi"].max()) * 10 // 1) / 10)
+    highest = max(float(frame["hi"].max()), *([] if sources is None else sources["y"]), 0.0)
+    top = min(1.0, -(-highest * 10 // 1) / 10)
     ticks = [step / 10 for step in range(round(top * 10) + 1)]
     scale = Scale("linear", 0.0, max(top, 0.1), {tick: f"{tick:.0%}" for tick in ticks})
     values = sorted(frame[x].unique().tolist())
@@ -77,6 +92,7 @@ def _chart(data: str, frame: pd.DataFrame, scene: Scene, controls: tuple[Control
         y_scale=scale,
         colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
         shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
+        sources=sources,
     )
     words = f"Line chart: test accuracy against {title}, one line for each strategy."
     return scene.finish(chart, controls, words)

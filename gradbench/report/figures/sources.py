@@ -1,0 +1,138 @@
+"""A source's values in a chart beside ours: a dashed line in the colour of the series that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from gradbench.case.schema import Reference
+from gradbench.report.figure import Control, Key, Scene
+from gradbench.report.words import number
+
+__all__ = ["Quantities", "source_keys", "source_layers", "source_rows"]
+
+#: Tables and columns whose values a chart shows, each with what more is known of the rows that show it.
+Quantities = Mapping[tuple[str, str], Mapping[str, Any]]
+
+_OTHER = "var(--ink-2)"
+_DASHES = "M0 5h3v2h-3zM4.5 5h3v2h-3zM9 5h3v2h-3z"
+
+
+def source_rows(
+    references: Sequence[Reference],
+    quantities: Quantities,
+    frame: pd.DataFrame,
+    scene: Scene,
+    series: str,
+    colours: Mapping[Any, str],
+) -> pd.DataFrame:
+    """A row for each value and each panel, choice and series of `frame` that it belongs to.
+
+    Args:
+        references: of the case.
+        quantities: what the chart shows.
+        frame: its data; columns g, x and those of its choices.
+        scene: what the page's figures share.
+        series: the column that decides colours.
+        colours: the colour of each of its values.
+
+    Returns:
+        the columns of `frame` that tell panels, choices and series apart, x, y, lo, hi, `f` (colour), `label`, `t` (for
+        tooltips) and `first` (whether the row's curve carries the words).
+    """
+    columns = [name for name in map(str, frame) if name in ("g", "s", "step", "part") or _is_axis(name)]
+    ends = [float(frame["x"].min()), float(frame["x"].max())]
+    rows: list[dict[str, Any]] = []
+    for reference in references:
+        known = quantities.get((reference.value.table, reference.value.column))
+        if known is None or (reference.along or scene.axes.along) != scene.axes.along:
+            continue
+        points = reference.points or [(x, float(reference.level or 0)) for x in ends]
+        options = [list(_options(name, frame, reference, known, scene, series)) for name in columns]
+        for place in product(*options):
+            here = dict(zip(columns, place, strict=True))
+            colour = colours.get(here.get(series), _OTHER)
+            for x, y in points:
+                value = {"x": x, "y": y, "lo": y, "hi": y, "t": number(y)}
+                rows.append({**here, **value, "f": colour, "label": reference.label, "name": reference.name})
+    found = pd.DataFrame(rows, columns=[*columns, "x", "y", "lo", "hi", "t", "f", "label", "name"])
+    return found.assign(first=_carries_the_words(found, [name for name in columns if name != series]))
+
+
+def source_layers(rows: pd.DataFrame, scene: Scene, controls: Sequence[Control], up: alt.Y, across: alt.X) -> list[Any]:
+    """The layers that draw `rows`: dashed lines, hollow points to hover, and the words at an end."""
+    if rows.empty:
+        return []
+    rows = rows.drop(columns=["lo", "hi"])
+    values = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+    base = scene.filtered(alt.Chart(alt.InlineData(values=values)), controls).encode(
+        x=across, y=up, color=alt.Color("f:N", scale=None), detail=[*_series(rows), alt.Detail("name:N")]
+    )
+    tooltip = [
+        alt.Tooltip("label:N", title="source"),
+        alt.Tooltip("x:Q", title=scene.along),
+        alt.Tooltip("t:N", title="its value"),
+    ]
+    words = base.transform_filter("datum.first").encode(text="label:N", color=alt.value("var(--ink-2)"))
+    return [
+        base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, aria=False),
+        base.mark_point(filled=False, size=26, strokeWidth=1.25, opacity=1).encode(tooltip=tooltip),
+        words.transform_joinaggregate(end="max(x)", groupby=["name"])
+        .transform_filter("datum.x === datum.end")
+        .mark_text(align="left", baseline="bottom", dx=2, dy=-9, fontSize=11, aria=False),
+    ]
+
+
+def source_keys(rows: pd.DataFrame) -> tuple[Key, ...]:
+    """An entry of the key for each source."""
+    return tuple(Key(f"dashed: {label}", _OTHER, _DASHES, selects=False) for label in rows["label"].unique())
+
+
+def _series(rows: pd.DataFrame) -> list[alt.Detail]:
+    return [alt.Detail(f"{name}:N") for name in map(str, rows) if name == "s" or _is_axis(name)]
+
+
+def _is_axis(column: str) -> bool:
+    """Whether a column is one of the other axes, `o0`, `o1`, ..."""
+    return column[0] == "o" and column[1:].isdigit()
+
+
+def _options(
+    column: str, frame: pd.DataFrame, reference: Reference, known: Mapping[str, Any], scene: Scene, series: str
+) -> Iterator[Any]:
+    """The values of a column of `frame` for which the reference speaks."""
+    present = frame[column].unique().tolist()
+    where = reference.value.where
+    if column == "g":
+        for group in present:
+            names = dict(zip(scene.axes.groups, str(group).split(" · "), strict=False))
+            if all(value in map(str, _listed(where[axis])) for axis, value in names.items() if axis in where):
+                yield group
+        return
+    if column in known:
+        yield from (value for value in present if value == known[column])
+        return
+    axis = {"s": "strategy", "step": "step"}.get(column) or scene.axes.others[int(column[1:])]
+    if axis in where:
+        yield from (value for value in present if value in _listed(where[axis]))
+    elif column == "s" and series == "s":
+        yield ""  # of no strategy in particular
+    else:
+        yield from present
+
+
+def _listed(wanted: Any) -> list[Any]:
+    return wanted if isinstance(wanted, list) else [wanted]
+
+
+def _carries_the_words(rows: pd.DataFrame, shown_apart: Sequence[str]) -> pd.Series:
+    """Of the curves of a source that are shown at once, the one that ends highest, where most room is."""
+    keys = [*shown_apart, "label"]
+    ends = rows.sort_values("x", kind="stable").drop_duplicates([*keys, "name"], keep="last")
+    highest = ends.sort_values("y", ascending=False, kind="stable").drop_duplicates(keys)
+    curves = pd.MultiIndex.from_frame(highest[[*keys, "name"]])
+    return pd.Series(pd.MultiIndex.from_frame(rows[[*keys, "name"]]).isin(curves), index=rows.index, dtype=bool)

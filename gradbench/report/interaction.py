@@ -1,0 +1,117 @@
+"""What a reader can do with any chart: bring one entry of the key to the fore, and zoom.
+
+Both are parameters that a chart gets on top of what it draws, so that a figure need not know of them. The page's script
+sets them: `focus`, the values of the key's entries in the fore (empty: all are), and `zoom`, null or an object with the
+limits `x` and `y`, and with `ticks` and `texts` for a vertical axis whose own ticks would no longer do.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gradbench.report.figure import Key
+
+__all__ = ["focus_field", "interactive", "legend_labels", "with_legend", "zooms"]
+
+#: How much remains to be seen of what is not in the fore.
+_DIM = 0.12
+
+
+def focus_field(spec: dict[str, Any]) -> str:
+    """The field that the entries of a chart's key are values of: the one that decides colours; "" if none does."""
+    return next((colour["field"] for layer in _layers(spec) if (colour := _coloured(layer))), "")
+
+
+def interactive(spec: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the Vega-Lite `spec` with the parameters `focus` and `zoom`, which its marks and scales heed."""
+    spec = copy.deepcopy(spec)
+    field = focus_field(spec)
+    for layer in _layers(spec):
+        mark = layer["mark"] = {"type": layer["mark"]} if isinstance(layer["mark"], str) else layer["mark"]
+        encoding = layer.setdefault("encoding", {})
+        if mark["type"] == "text":
+            _hide_outside(encoding)
+        else:
+            mark["clip"] = {"expr": "zoom !== null"}
+            if field and "opacity" not in encoding and field in _fields(encoding):
+                _dim(encoding, field, mark.get("opacity", 1))
+        for channel in ("x", "y"):
+            if _is_of_numbers(layer, channel):
+                _zoomable(encoding[channel], channel)
+    spec["params"] = [*spec.get("params", []), {"name": "focus", "value": []}, {"name": "zoom", "value": None}]
+    return spec
+
+
+def zooms(spec: dict[str, Any]) -> list[str]:
+    """The axes on which a chart can be zoomed, "x" and "y": those of numbers."""
+    found = {channel for layer in _layers(spec) for channel in ("x", "y") if _is_of_numbers(layer, channel)}
+    return sorted(found)
+
+
+def legend_labels(keys: Sequence[Key]) -> str:
+    """The expression that names the values of a legend as the key of the figure does."""
+    values = json.dumps([key.means for key in keys if key.selects], ensure_ascii=False)
+    names = json.dumps([key.name for key in keys if key.selects], ensure_ascii=False)
+    return f"indexof({values}, datum.value) < 0 ? datum.label : {names}[indexof({values}, datum.value)]"
+
+
+def with_legend(spec: dict[str, Any], keys: Sequence[Key]) -> dict[str, Any]:
+    """A copy of `spec` with a legend inside the chart, for figures that are saved."""
+    spec = copy.deepcopy(spec)
+    for layer in _layers(spec):
+        for channel in ("color", "shape"):
+            encoding = layer.get("encoding", {}).get(channel, {})
+            if "field" in encoding and encoding.get("scale"):
+                encoding["legend"] = {"labelExpr": legend_labels(keys), "title": None}
+    return spec
+
+
+def _layers(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The single views of a chart."""
+    if "layer" in spec:
+        for layer in spec["layer"]:
+            yield from _layers(layer)
+    elif "mark" in spec:
+        yield spec
+
+
+def _fields(encoding: dict[str, Any]) -> set[str]:
+    """The fields that an encoding reads."""
+    channels = [one for channel in encoding.values() for one in (channel if isinstance(channel, list) else [channel])]
+    return {one["field"] for one in channels if "field" in one}
+
+
+def _is_of_numbers(layer: dict[str, Any], channel: str) -> bool:
+    return bool(layer.get("encoding", {}).get(channel, {}).get("type") == "quantitative")
+
+
+def _coloured(layer: dict[str, Any]) -> dict[str, Any] | None:
+    """The encoding of colour by a field through a scale, if the layer has one."""
+    colour: dict[str, Any] = layer.get("encoding", {}).get("color", {})
+    return colour if "field" in colour and colour.get("scale") else None
+
+
+def _dim(encoding: dict[str, Any], field: str, full: float) -> None:
+    test = f"!length(focus) || indexof(focus, datum[{json.dumps(field)}]) >= 0"
+    encoding["opacity"] = {"condition": {"test": test, "value": full}, "value": full * _DIM}
+
+
+def _hide_outside(encoding: dict[str, Any]) -> None:
+    """Words beside a line go where the line goes when the reader zooms past it."""
+    field = encoding.get("y", {}).get("field")
+    if field and "opacity" not in encoding:
+        test = f"zoom === null || !zoom.y || inrange(datum[{json.dumps(field)}], zoom.y)"
+        encoding["opacity"] = {"condition": {"test": test, "value": 1}, "value": 0}
+
+
+def _zoomable(encoding: dict[str, Any], channel: str) -> None:
+    scale = encoding["scale"] = dict(encoding.get("scale") or {})
+    scale["domainRaw"] = {"expr": f"zoom && zoom.{channel} ? zoom.{channel} : null"}
+    axis = encoding.get("axis")
+    if channel == "y" and axis and "values" in axis and "labelExpr" in axis:
+        values = axis["values"]["expr"] if isinstance(axis["values"], dict) else json.dumps(axis["values"])
+        axis["values"] = {"expr": f"zoom && zoom.ticks ? zoom.ticks : {values}"}
+        axis["labelExpr"] = f"zoom && zoom.ticks ? zoom.texts[indexof(zoom.ticks, datum.value)] : {axis['labelExpr']}"
