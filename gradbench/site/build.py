@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from gradbench.analysis.summary import summarise_run
-from gradbench.analysis.tables import Run, read_run
-from gradbench.compare.compare import compare
-from gradbench.errors import UsageError
 from gradbench.history.baselines import baselines
 from gradbench.history.table import read_history
-from gradbench.report.build import Link, render_run
-from gradbench.site.case_page import case_page, case_path
+from gradbench.site.case_page import case_page
 from gradbench.site.chosen import choose
-from gradbench.site.compare_page import compare_page
 from gradbench.site.figures.over_nights import Accepted
 from gradbench.site.folder import SiteFolder
-from gradbench.site.index import INDEX, CaseCard, index_page
-from gradbench.site.links import link
-from gradbench.site.listed import Listed, Outcome, outcome_of
+from gradbench.site.index import CaseCard, index_page
+from gradbench.site.links import INDEX, case_path, versions_path
+from gradbench.site.listed import Listed
 from gradbench.site.nights import read_nights
-from gradbench.site.shelf import Entry, Pair, Shelf, read_shelf
+from gradbench.site.pairs import pairs_of
+from gradbench.site.publish import Published, Task, publish
+from gradbench.site.shelf import Pair, Shelf, read_shelf
 from gradbench.site.trend import trend
 from gradbench.site.versions import by_version
-from gradbench.site.versions_page import versions_page, versions_path
+from gradbench.site.versions_page import versions_page
+from gradbench.site.work import several
 
 __all__ = ["Site", "build_site"]
-
-#: How many runs are held at once: two that are compared, and one that others are compared with.
-_HELD = 3
-_Read = Callable[[Path], Run]
 
 
 @dataclass(frozen=True)
@@ -53,76 +45,54 @@ def build_site(reports: Path, out: Path, chosen: tuple[str, str] | None = None) 
         chosen: two runs, base and new, that get a page together as well, see `gradbench.history.find.find_run`.
 
     Raises:
-        UsageError: `chosen` names no run or two that cannot be compared, or a manifest is damaged.
+        UsageError: `chosen` names no run or two that cannot be compared, or a manifest or a history is damaged.
         EnvironmentError: `out` cannot be written to.
     """
-    read, shelf = lru_cache(_HELD)(read_run), read_shelf(reports)
-    pairs = {pair.page: pair for pair in shelf.pairs()}
+    shelf = read_shelf(reports)
     asked = choose(shelf, reports, *chosen) if chosen else None
-    if asked is not None:
-        compare(read(asked.base.folder), read(asked.new.folder))  # refused before anything is written
-        pairs[asked.page] = asked
+    tasks = _tasks(shelf, asked)
     folder = SiteFolder(out)
-    rows, unread = _runs(shelf, list(pairs.values()), read, folder)
+    with several(len(tasks), publish.__module__) as each:
+        results = each(publish, tasks)
+        folder.write_scripts()  # takes seconds, in which the others work
+        published: list[Published] = list(results)
+    for one in published:
+        for page, html in one.pages.items():
+            folder.write(page, html)
+    rows: dict[str, list[Listed]] = {}
+    for row in (one.row for one in published):
+        if row is not None:
+            rows.setdefault(row.entry.case, []).append(row)
     cards = [_case(case, of_case, shelf, reports, folder) for case, of_case in rows.items()]
     references = [row for of_case in rows.values() for row in of_case if row.entry in shelf.references]
+    unread = [one.unread for one in published if one.unread]
     nights = read_nights(reports)
     folder.write(INDEX, index_page([card for card in cards if card.runs], references, nights, unread, reports))
     return Site(out / INDEX, out / asked.page if asked else None, folder.finish())
 
 
-def _runs(
-    shelf: Shelf, pairs: Sequence[Pair], read: _Read, folder: SiteFolder
-) -> tuple[Mapping[str, list[Listed]], list[str]]:
-    """Write the pages of all runs and pairs; the runs by case, the oldest first, and what could not be read."""
-    entries = {entry.page: entry for entry in shelf.entries}
-    others = {entry.page: entry for pair in pairs for entry in (pair.base, pair.new) if entry.page not in entries}
-    rows: dict[str, list[Listed]] = {}
-    unread: dict[str, str] = {}
-    for page, entry in (others | entries).items():
-        try:
-            run = read(entry.folder)
-        except UsageError as error:
-            unread[page] = str(error)
-            continue
-        ending = [pair for pair in pairs if pair.new.page == page and pair.base.page not in unread]
-        outcomes = tuple(_pair(pair, read, folder) for pair in ending)
+def _tasks(shelf: Shelf, asked: Pair | None) -> list[Task]:
+    """A task for each run: those that lie elsewhere first, then each case's, the oldest first."""
+    pairs = {pair.page: pair for pair in (*([asked] if asked else []), *pairs_of(shelf))}
+    known = {entry.page: entry for entry in shelf.entries}
+    others = {one.page: one for pair in pairs.values() for one in (pair.base, pair.new) if one.page not in known}
+    tasks = []
+    for page, entry in (others | known).items():
         baseline = shelf.baselines.get(entry.series)
         reason = baseline.reason if baseline is not None and baseline.run == entry.name else ""
-        folder.write(page, render_run(run, link(page, "scripts"), _trail(entry), _related(page, outcomes)))
-        rows.setdefault(entry.case, []).append(Listed(entry, summarise_run(run), outcomes, reason))
-    return rows, list(unread.values())
-
-
-def _pair(pair: Pair, read: _Read, folder: SiteFolder) -> Outcome:
-    """Write the page of two runs."""
-    base, new = read(pair.base.folder), read(pair.new.folder)
-    comparison = compare(base, new)
-    folder.write(pair.page, compare_page(pair, base, new, comparison))
-    return outcome_of(pair, comparison)
-
-
-def _trail(entry: Entry) -> list[Link]:
-    """The pages above a run's page."""
-    return [("gradbench", link(entry.page, INDEX)), (entry.case, link(entry.page, case_path(entry.case)))]
-
-
-def _related(page: str, outcomes: Sequence[Outcome]) -> list[Link]:
-    """The comparisons in which a run is the new one."""
-    return [
-        (f"What changed since {one.pair.against} ({one.standing.words})", link(page, one.pair.page)) for one in outcomes
-    ]
+        tasks.append(Task(entry, [pair for pair in pairs.values() if pair.new.page == page], reason))
+    return tasks
 
 
 def _case(case: str, rows: Sequence[Listed], shelf: Shelf, reports: Path, folder: SiteFolder) -> CaseCard:
     """Write the pages of a case; its card for the first page."""
-    history, groups = read_history(reports / case), by_version(rows)
+    history = read_history(reports / case)
+    own = tuple(row for row in rows if row.entry in shelf.runs.get(case, ()))
+    groups = by_version([row.entry for row in own])
     versions = versions_path(case) if groups else ""
     if groups:
-        axes = tuple(rows[-1].entry.manifest["axes"])
-        folder.write(versions, versions_page(case, rows[-1].title, axes, groups))
+        folder.write(versions, versions_page(case, groups, {row.entry.page: row for row in own}))
     folder.write(case_path(case), case_page(case, rows, history, _accepted(reports / case), versions))
-    own = tuple(row for row in rows if row.entry in shelf.runs.get(case, ()))
     return CaseCard(case, own, trend(history, own[-1]) if own else None, versions)
 
 

@@ -12,15 +12,10 @@ from gradbench.report.pack import compressed
 from gradbench.report.page import render
 from gradbench.report.rows import claim_rows
 from gradbench.site.figures.over_nights import Accepted, night_figures
-from gradbench.site.links import link
+from gradbench.site.links import INDEX, case_path, link
 from gradbench.site.listed import Listed
 
-__all__ = ["case_page", "case_path"]
-
-
-def case_path(case: str) -> str:
-    """The page's path from the root of the site."""
-    return f"cases/{case}.html"
+__all__ = ["case_page"]
 
 
 def case_page(case: str, runs: Sequence[Listed], history: pd.DataFrame, accepted: Accepted, versions: str) -> str:
@@ -39,7 +34,7 @@ def case_page(case: str, runs: Sequence[Listed], history: pd.DataFrame, accepted
         "case",
         scripts=to("scripts"),
         package="gradbench.site",
-        trail=(("gradbench", to("index.html")),),
+        trail=(("gradbench", to(INDEX)),),
         place=case,
         newest=runs[-1],
         rows=runs[::-1],

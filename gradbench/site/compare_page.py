@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from gradbench.report.rows import Field
 from gradbench.report.words import axis_name, number
 from gradbench.site.figures.ratios import ratio_figure
 from gradbench.site.figures.through_layers import layer_figure, layers_of_both, most_changed
-from gradbench.site.links import link
+from gradbench.site.links import INDEX, case_path, link
 from gradbench.site.listed import outcome_of, when, where
 from gradbench.site.shelf import Entry, Pair
 
@@ -48,8 +48,10 @@ def compare_page(pair: Pair, base: Run, new: Run, comparison: Comparison) -> str
     """The HTML of a comparison."""
     to = partial(link, pair.page)
     axes = read_axes(new.tables["cells"], new.axes)
-    strategies = dict.fromkeys([*base.tables["cells"]["strategy"], *new.tables["cells"]["strategy"]])
-    scene = Scene(axes, Palette.of(str(name) for name in strategies))
+    strategies = dict.fromkeys(
+        str(name) for name in [*base.tables["cells"]["strategy"], *new.tables["cells"]["strategy"]]
+    )
+    scene = Scene(axes, Palette.of(strategies))
     layers, tensors = _layers(base, new, scene)
     figures = [ratio_figure(comparison, scene), layers]
     title = str(new.manifest.get("title") or pair.new.case)
@@ -58,7 +60,7 @@ def compare_page(pair: Pair, base: Run, new: Run, comparison: Comparison) -> str
         scripts=to("scripts"),
         package="gradbench.site",
         title=title,
-        trail=(("gradbench", to("index.html")), (title, to(f"cases/{pair.new.case}.html"))),
+        trail=(("gradbench", to(INDEX)), (title, to(case_path(pair.new.case)))),
         place=f"{pair.base.name} and {pair.new.name}",
         base=_side(pair.base, to(pair.base.page)),
         new=_side(pair.new, to(pair.new.page)),
@@ -66,7 +68,8 @@ def compare_page(pair: Pair, base: Run, new: Run, comparison: Comparison) -> str
         standing=outcome_of(pair, comparison).standing,
         counts=_counts(comparison),
         findings=[_row(finding) for finding in comparison.findings],
-        looked=list(_looked(comparison.tests)),
+        strategies=list(strategies),
+        looked=list(_looked(comparison.tests, [*strategies, ""])),
         figures=figures,
         tensors=list(_tensors(tensors, scene)),
         tensor_axes=[
@@ -128,9 +131,13 @@ def _field(value: float | str) -> Field:
     return Field(number(value), "" if pd.isna(value) else f"{value:.6g}")
 
 
-def _looked(tests: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """For each check and strategy how many tests had which outcome."""
-    for (check, strategy), rows in tests.groupby(["check", "strategy"], sort=False):
-        counts = rows["outcome"].value_counts(sort=False)
-        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-        yield {"check": str(check).replace("_", " "), "strategy": str(strategy), "outcomes": outcomes}
+def _looked(tests: pd.DataFrame, strategies: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each check: for each strategy, and for what has none, how many tests had which outcome."""
+    for check, rows in tests.groupby("check", sort=False):
+        found = [_outcomes(rows[rows["strategy"] == strategy]) for strategy in strategies]
+        yield {"check": str(check).replace("_", " "), "outcomes": found}
+
+
+def _outcomes(tests: pd.DataFrame) -> str:
+    counts = tests["outcome"].value_counts(sort=False)
+    return ", ".join(str(outcome) if len(tests) == 1 else f"{count} {outcome}" for outcome, count in counts.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradbench.errors import UsageError
-from gradbench.files import cannot_write, write_atomic
+from gradbench.files import cannot_write, make_writable, write_atomic
 from gradbench.report.page import write_scripts
 
 __all__ = ["SiteFolder"]
@@ -26,9 +26,13 @@ class SiteFolder:
     def __init__(self, root: Path) -> None:
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root}: is a file; --out names a folder")
+        make_writable(root)
         self.root = root
         self._written: list[str] = []
-        write_scripts(root / _SCRIPTS)
+
+    def write_scripts(self) -> None:
+        """Write the scripts that the pages share, into `scripts`."""
+        write_scripts(self.root / _SCRIPTS)
 
     def write(self, page: str, html: str) -> None:
         """Write `html` to `page`, its path from the root."""

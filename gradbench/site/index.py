@@ -9,15 +9,12 @@ from pathlib import Path
 
 from gradbench.case.find import shipped
 from gradbench.report.page import render
-from gradbench.site.links import link
+from gradbench.site.links import INDEX, case_path, link
 from gradbench.site.listed import Listed, Standing
 from gradbench.site.nights import Night
 from gradbench.site.spark import Trend
 
-__all__ = ["INDEX", "CaseCard", "index_page"]
-
-#: The first page, from the root of the site.
-INDEX = "index.html"
+__all__ = ["CaseCard", "index_page"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class CaseCard:
     @property
     def page(self) -> str:
         """Its page, from the root of the site."""
-        return f"cases/{self.name}.html"
+        return case_path(self.name)
 
     @property
     def count(self) -> int:
@@ -53,9 +50,9 @@ class CaseCard:
 
     @property
     def elsewhere(self) -> tuple[Listed, ...]:
-        """The newest runs of other profiles and environments, where they want a look."""
+        """The newest runs of other profiles and environments that stand worse than the newest of all."""
         newest = {row.entry.series: row for row in self.runs}
-        return tuple(row for row in newest.values() if row is not self.newest and row.standing.tone != "good")
+        return tuple(row for row in newest.values() if row.standing.rank < self.newest.standing.rank)
 
     @property
     def worst(self) -> Standing:
@@ -79,6 +76,7 @@ def index_page(
         cases=sorted(cases, key=lambda case: (case.worst.rank, case.name)),
         references=references,
         nights=nights,
+        pages={row.entry.page for case in cases for row in case.runs},
         unread=unread,
         reports=reports,
         first=next(iter(shipped()), "CASE"),

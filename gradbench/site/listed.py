@@ -109,11 +109,19 @@ class Listed:
         return f"{self._claims(HELD)} of {self._claims(HELD) + self._claims(NOT_HELD)}"
 
     @property
+    def judged(self) -> Outcome | None:
+        """The comparison that decides whether it regressed: with the baseline, else with the run before.
+
+        A run that was accepted as a baseline itself is right by that.
+        """
+        found = {outcome.pair.why: outcome for outcome in self.outcomes}
+        return found.get("baseline") or (None if self.baseline else found.get("previous"))
+
+    @property
     def standing(self) -> Standing:
         """A regression is bad; a lost cell or a claim that fails wants a look."""
-        worst = min((outcome.standing for outcome in self.outcomes), key=lambda one: one.rank, default=None)
-        if worst is not None and worst.tone == "bad":
-            return worst
+        if self.judged is not None and self.judged.standing.tone == "bad":
+            return self.judged.standing
         unfinished = any(status not in _FINISHED for status in self.summary.counts)
         if unfinished or self.entry.manifest.get("state", "complete") != "complete":
             return Standing("look", "incomplete")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gradbench.history.baselines import Baseline, find_baseline
 from gradbench.history.find import runs_of
 from gradbench.history.series import Series, read_manifest, series_of
 
-__all__ = ["Entry", "Pair", "Shelf", "read_shelf"]
+__all__ = ["Entry", "Pair", "Shelf", "entry_of", "read_shelf"]
 
 #: The folder of runs that the documents quote: a run a case.
 REFERENCE = "reference"
@@ -43,16 +43,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs of a case that have a page together; `why` is "baseline", "previous" or "chosen"."""
+    """Two runs of a case that have a page together, and why: which run the base is to the new one."""
 
     base: Entry
     new: Entry
-    why: str
+    why: Literal["baseline", "previous", "version", "chosen"]
 
     @property
     def against(self) -> str:
         """The base in words."""
-        return {"baseline": "the baseline", "previous": "the run before"}.get(self.why, self.base.name)
+        torch = (self.base.manifest.get("environment") or {}).get("torch", "")
+        words = {"baseline": "the baseline", "previous": "the run before", "version": f"torch {torch}"}
+        return words.get(self.why, self.base.name)
 
     @property
     def page(self) -> str:
@@ -72,23 +74,6 @@ class Shelf:
     def entries(self) -> tuple[Entry, ...]:
         """Every run."""
         return (*self.references, *(entry for runs in self.runs.values() for entry in runs))
-
-    def pairs(self) -> list[Pair]:
-        """Each run against the one before it in its series, and the newest of a series against its baseline."""
-        return [pair for runs in self.runs.values() for pair in self._pairs(runs)]
-
-    def _pairs(self, runs: Iterable[Entry]) -> Iterable[Pair]:
-        newest: dict[Series, Entry] = {}
-        names = {}
-        for entry in runs:
-            names[entry.name] = entry
-            if entry.series in newest:
-                yield Pair(newest[entry.series], entry, "previous")
-            newest[entry.series] = entry
-        for series, entry in newest.items():
-            baseline = self.baselines.get(series)
-            if baseline is not None and baseline.run in names and baseline.run != entry.name:
-                yield Pair(names[baseline.run], entry, "baseline")
 
 
 def read_shelf(reports: Path) -> Shelf:

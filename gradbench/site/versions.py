@@ -1,4 +1,4 @@
-"""Which runs of a case differ in PyTorch's version alone, and their errors side by side."""
+"""Which runs of a case differ in PyTorch's version alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from gradbench.site.listed import Listed
+from gradbench.site.shelf import Entry
 
 __all__ = ["Versions", "by_version", "version_key"]
 
@@ -23,28 +21,22 @@ class Versions:
     """
 
     where: str
-    runs: Mapping[str, Listed]
-
-    def settings(self) -> pd.DataFrame:
-        """`by_setting`'s rows of all runs, with the column `torch`."""
-        return pd.concat(
-            [row.summary.by_setting.assign(torch=version) for version, row in self.runs.items()], ignore_index=True
-        )
+    runs: Mapping[str, Entry]
 
 
-def by_version(runs: Sequence[Listed]) -> list[Versions]:
+def by_version(runs: Sequence[Entry]) -> list[Versions]:
     """The groups of `runs` of one case (the oldest first) that have several versions of PyTorch."""
-    groups: dict[tuple[str, ...], dict[str, Listed]] = {}
-    for row in runs:
-        manifest, series = row.entry.manifest, row.entry.series
-        environment = manifest.get("environment") or {}
+    groups: dict[tuple[str, ...], dict[str, Entry]] = {}
+    for entry in runs:
+        environment = entry.manifest.get("environment") or {}
         if environment.get("torch"):
-            key = (series.profile or "", *series.sets, str(environment.get("device_name", "")))
-            groups.setdefault(key, {})[str(environment["torch"])] = row
+            device = str(environment.get("device_name") or environment.get("device", ""))
+            threads = entry.manifest.get("threads") if environment.get("device") == "cpu" else None
+            place = f"{device}, {threads} thread{'s' * (threads != 1)}" if threads else device
+            key = (entry.series.profile or "", *entry.series.sets, place)
+            groups.setdefault(key, {})[str(environment["torch"])] = entry
     return [
-        Versions(
-            ", ".join(word for word in key if word), dict(sorted(found.items(), key=lambda one: version_key(one[0])))
-        )
+        Versions(", ".join(filter(None, key)), {version: found[version] for version in sorted(found, key=version_key)})
         for key, found in groups.items()
         if len(found) > 1
     ]
@@ -56,5 +48,5 @@ def version_key(version: str) -> tuple[tuple[int, ...], str]:
     >>> sorted(["2.11.0+cu130", "2.9.1"], key=version_key)
     ['2.9.1', '2.11.0+cu130']
     """
-    numbers = re.match(r"[\d.]*", version)
-    return tuple(int(part) for part in (numbers[0] if numbers else "").split(".") if part), version
+    numbers = re.findall(r"\d+", version.partition("+")[0])
+    return tuple(int(number) for number in numbers), version

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,47 +13,58 @@ from gradbench.analysis.settings import ordered
 from gradbench.report.build import charts
 from gradbench.report.pack import compressed
 from gradbench.report.page import render
+from gradbench.report.rows import Field
 from gradbench.report.words import ABSENT, axis_name, number
 from gradbench.site.figures.over_versions import version_figure
-from gradbench.site.links import link
+from gradbench.site.links import INDEX, case_path, link, versions_path
+from gradbench.site.listed import Listed
 from gradbench.site.versions import Versions
 
-__all__ = ["versions_page", "versions_path"]
+__all__ = ["versions_page"]
 
 
-def versions_path(case: str) -> str:
-    """The page's path from the root of the site."""
-    return f"torch/{case}.html"
-
-
-def versions_page(case: str, title: str, axes: Sequence[str], groups: Sequence[Versions]) -> str:
-    """The HTML of the page of a case's `groups`; `axes` are those of its newest run."""
+def versions_page(case: str, groups: Sequence[Versions], rows: Mapping[str, Listed]) -> str:
+    """The HTML of the page of a case's `groups`; `rows` are its runs by their pages."""
     to = partial(link, versions_path(case))
-    settings = [group.settings() for group in groups]
+    newest = [rows[entry.page] for group in groups for entry in group.runs.values()]
+    axes = list(dict.fromkeys(axis for row in newest for axis in row.entry.manifest["axes"]))
+    settings = [_settings(group, rows) for group in groups]
     figures = [
-        version_figure(f"versions-{place}", f"Does the error depend on PyTorch? {group.where}", rows, axes)
-        for place, (group, rows) in enumerate(zip(groups, settings, strict=True))
+        version_figure(f"versions-{place}", f"Does the error depend on PyTorch? {group.where}", found, axes)
+        for place, (group, found) in enumerate(zip(groups, settings, strict=True))
     ]
     shown = [
         {
             "where": group.where,
             "figure": figure,
-            "columns": [{"version": version, "url": to(row.entry.page)} for version, row in group.runs.items()],
-            "rows": list(_rows(rows, axes, list(group.runs))),
+            "columns": [{"version": version, "url": to(entry.page)} for version, entry in group.runs.items()],
+            "rows": list(_rows(found, axes, list(group.runs))),
+            "outcomes": [
+                {"version": version, "url": to(one.pair.page), "against": one.pair.against, "sentence": one.sentence}
+                for version, entry in group.runs.items()
+                for one in rows[entry.page].outcomes
+                if one.pair.why == "version"
+            ],
         }
-        for group, rows, figure in zip(groups, settings, figures, strict=True)
+        for group, found, figure in zip(groups, settings, figures, strict=True)
     ]
     return render(
         "versions",
         scripts=to("scripts"),
         package="gradbench.site",
-        title=title,
-        trail=(("gradbench", to("index.html")), (title, to(f"cases/{case}.html"))),
+        title=newest[-1].title,
+        trail=(("gradbench", to(INDEX)), (newest[-1].title, to(case_path(case)))),
         place="by PyTorch version",
         axes=[axis_name(axis) for axis in axes],
         groups=shown,
         charts=compressed(charts(figures)) if any(figure.charts for figure in figures) else "",
     )
+
+
+def _settings(group: Versions, rows: Mapping[str, Listed]) -> pd.DataFrame:
+    """`by_setting`'s rows of all versions, with the column `torch`."""
+    frames = [rows[entry.page].summary.by_setting.assign(torch=version) for version, entry in group.runs.items()]
+    return pd.concat(frames, ignore_index=True)
 
 
 def _rows(settings: pd.DataFrame, axes: Sequence[str], versions: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -73,4 +85,14 @@ def _rows(settings: pd.DataFrame, axes: Sequence[str], versions: Sequence[str]) 
                 {"text": number(error), "key": "" if number(error) == ABSENT else f"{error:.6g}", "verdict": verdict}
                 for error, verdict in fields
             ],
+            "spread": _spread([error for error, _ in fields]),
         }
+
+
+def _spread(errors: Sequence[float]) -> Field:
+    """The largest of some errors over the smallest."""
+    known = [error for error in errors if not math.isnan(error)]
+    if not known or max(known) == min(known):
+        return Field("same" if len(known) > 1 else ABSENT, "1")
+    ratio = max(known) / min(known) if min(known) > 0 else math.inf
+    return Field(number(ratio), f"{ratio:.6g}")

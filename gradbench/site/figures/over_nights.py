@@ -17,17 +17,17 @@ from gradbench.history.steps import step_p, steps
 from gradbench.history.table import SERIES, axes_of
 from gradbench.report.figure import Control, Figure, Scene, missing
 from gradbench.report.palette import Palette
-from gradbench.report.scales import ChosenScale, decibels, logarithmic
+from gradbench.report.scales import ChosenScale, logarithmic
 from gradbench.report.words import number
 from gradbench.site.figures.nights import Calendar, series_names
-from gradbench.site.figures.shares import shares
+from gradbench.site.figures.zoomed import decibels_around, shares_around
 
 __all__ = ["Accepted", "night_figures"]
 
 #: For each series, its values of `gradbench.history.table.SERIES`, the days (YYYY-MM-DD) with an accepted baseline.
 Accepted = Mapping[tuple[str, ...], Sequence[str]]
 #: What is not drawn on a logarithmic scale, and what is in decibels.
-_SCALES = {"min_snr_db": decibels, "accuracy": shares}
+_SCALES = {"min_snr_db": decibels_around, "accuracy": shares_around}
 _DECIBELS = ("min_snr_db",)
 #: The false-discovery rate of the rings of one figure.
 _RATE = 0.05
@@ -110,10 +110,10 @@ def _figure(
     )
     rings = drawn.transform_filter("datum.step !== ''").encode(tooltip=[*who, alt.Tooltip("step:N", title="changed")])
     chart = alt.layer(
-        *_baselines(marks, across, controls),
         drawn.mark_line(strokeWidth=1.75, aria=False),
         points.mark_point(filled=True, size=30, opacity=1),
         rings.mark_point(filled=False, size=220, strokeWidth=2, opacity=1),
+        *_baselines(marks, across, controls),
     )
     words = f"Line chart: {measure.title} over the nights, one line for each strategy."
     accepted = " Dashed: a baseline was accepted." if marks else ""

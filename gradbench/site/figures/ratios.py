@@ -1,9 +1,10 @@
-"""Every number that was compared, new over base, with its interval: what moved, and how far."""
+"""Every number that moved, new over base, with its interval."""
 
 from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -13,73 +14,61 @@ from gradbench.compare.comparison import Comparison
 from gradbench.report.figure import Figure, Key, Scene, missing
 from gradbench.report.palette import SHAPES
 from gradbench.report.words import number
-from gradbench.results import TABLES
 
 __all__ = ["ratio_figure"]
 
 _QUESTION = "Which numbers moved, and how far?"
-#: The colour and the symbol of what came of a test; everything else did not change.
+#: The colour and the symbol of what came of a test; every other outcome is no change that counts.
 _TONES = {"regression": ("var(--bad)", "diamond"), "improvement": ("var(--good)", "square")}
-_SAME = ("var(--c0)", "circle")
+_SAME = "no change that counts"
 _TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.2, 0.5, 0.8, 0.9, 1, 1.1, 1.25, 2, 5, 10, 100, 1e3, 1e4, 1e5, 1e6)
 
 
 def ratio_figure(comparison: Comparison, scene: Scene) -> Figure:
-    """New over base for each strategy and quantity over all settings, where pairs were compared."""
+    """New over base for each quantity and strategy over all settings; what is the same everywhere has no row."""
     tests = comparison.tests
-    rows = tests[(tests["kind"] != "gate") & (tests["level"] == "all") & (tests["ratio"] > 0)]
+    compared = tests[(tests["kind"] != "gate") & (tests["level"] == "all")]
+    rows = compared[(compared["ratio"] > 0) & ~compared["outcome"].isin(["identical", "within rounding"])]
     if rows.empty:
-        why = "Nothing, every number is the same." if comparison.identical else "No number was compared pair by pair."
+        why = "None: every number is the same, or within rounding." if len(compared) else "No number was compared."
         return missing("ratios", _QUESTION, why)
     frame = _frame(rows)
-    ends = frame[["y", "lo", "hi"]].to_numpy(np.float64)
-    low, high = _limits(float(np.nanmin(ends)), float(np.nanmax(ends)), comparison.rules.size)
-    frame = frame.assign(**{name: frame[name].clip(low, high) for name in ("y", "lo", "hi")})
-    ticks = [tick for tick in _TICKS if low <= tick <= high]
-    sparse = [tick for tick in ticks if tick in (0.5, 1, 2) or math.log10(tick).is_integer()]
-    chosen = ticks if len(ticks) <= 8 else sparse if len(sparse) <= 8 else [low, 1.0, high]
-    labels = json.dumps([number(tick) for tick in chosen], ensure_ascii=False)
-    axis = alt.Axis(
-        title="new / base", values=chosen, labelExpr=f"{labels}[round(datum.index * {len(chosen) - 1})]", orient="top"
+    scale, axis, frame = _across(frame, comparison.rules.size)
+    names, kinds = list(frame["q"]), [kind for kind in (*_TONES, _SAME) if kind in set(frame["k"])]
+    looks = [_TONES.get(kind, ("var(--c0)", "circle")) for kind in kinds]
+    drawn = scene.chart("ratios", ()).encode(
+        y=alt.Y("q:N", scale=alt.Scale(domain=names), axis=alt.Axis(title=None, grid=True, labelLimit=220)),
+        color=alt.Color("k:N", scale=alt.Scale(domain=kinds, range=[colour for colour, _ in looks]), legend=None),
     )
-    scale = alt.Scale(type="log", domain=[low, high], nice=False)
-    quantities, strategies = list(dict.fromkeys(frame["q"])), list(dict.fromkeys(frame["s"]))
-    up = alt.Y("q:N", scale=alt.Scale(domain=quantities, paddingInner=0.3), axis=alt.Axis(title=None, labelLimit=150))
-    shift = alt.YOffset("s:N", scale=alt.Scale(domain=strategies))
-    kinds = [kind for kind in (*_TONES, "no change") if kind in set(frame["k"])]
-    looks = [_TONES.get(kind, _SAME) for kind in kinds]
-    colour = alt.Color("k:N", scale=alt.Scale(domain=kinds, range=[colour for colour, _ in looks]), legend=None)
     shape = alt.Shape("k:N", scale=alt.Scale(domain=kinds, range=[shape for _, shape in looks]), legend=None)
     tooltip = [
-        alt.Tooltip("s:N", title="strategy"),
         alt.Tooltip("q:N", title="number"),
         alt.Tooltip("t:N", title="new / base"),
         alt.Tooltip("o:N", title="outcome"),
         alt.Tooltip("n:Q", title="pairs"),
     ]
-    drawn = scene.chart("ratios", ()).encode(y=up, yOffset=shift, color=colour)
     size = 1 + comparison.rules.size
-    band = alt.Chart(alt.InlineData(values=[{"from": 1 / size, "to": size}])).mark_rect(color="var(--rule)", aria=False)
-    one = alt.Chart(alt.InlineData(values=[{"one": 1}])).mark_rule(color="var(--ink-2)", aria=False)
+    lines: list[dict[str, Any]] = [{"v": 1, "dash": 0}, {"v": 1 / size, "dash": 1}, {"v": size, "dash": 1}]
     chart = alt.layer(
-        band.encode(x=alt.X("from:Q", scale=scale, axis=axis), x2="to:Q"),
-        one.encode(x=alt.X("one:Q", scale=scale, axis=axis)),
         drawn.mark_rule(strokeWidth=2, aria=False).encode(x=alt.X("lo:Q", scale=scale, axis=axis), x2="hi:Q"),
-        drawn.mark_point(filled=True, size=70, opacity=1).encode(
+        drawn.mark_point(filled=True, size=80, opacity=1).encode(
             x=alt.X("y:Q", scale=scale, axis=axis), shape=shape, tooltip=tooltip
         ),
-        drawn.mark_text(align="left", dx=6, fontSize=11, aria=False).encode(
-            x=alt.value("width"), text="s:N", color=alt.value("var(--ink-2)")
+        alt.Chart(alt.InlineData(values=lines))
+        .mark_rule(color="var(--ink-2)", aria=False)
+        .encode(
+            x=alt.X("v:Q", scale=scale, axis=axis),
+            strokeDash=alt.StrokeDash("dash:O", scale=alt.Scale(domain=[0, 1], range=[[1, 0], [4, 3]]), legend=None),
         ),
     )
-    words = "Dot chart: new over base with its interval, for each number that was compared and each strategy."
-    height = 16 * len(quantities) * (len(strategies) + 1)
+    words = "Dot chart: new over base with its interval, for each number and strategy that moved."
     return Figure(
         "ratios",
         _QUESTION,
-        "New over base, the mean over pairs of cells with its 95 % interval; a row a strategy. Left of 1 is less, "
-        f"right of it more. Within the band, {100 * comparison.rules.size:g} % either way, is too little to count.",
-        (scene.finish(chart, (), words, height=height),),
+        "New over base, the mean over pairs of cells with its 95 % interval: left of 1 is less, right of it more. "
+        f"Between the dashed lines, at {100 * comparison.rules.size:g} %, is too little to count. "
+        f"{len(rows)} of {len(compared)} moved; the others are the same, or within rounding.",
+        (scene.finish(chart, (), words, height=30 + 26 * len(frame)),),
         ("",),
         (),
         tuple(Key(kind, colour, SHAPES[shape]) for kind, (colour, shape) in zip(kinds, looks, strict=True)),
@@ -88,19 +77,20 @@ def ratio_figure(comparison: Comparison, scene: Scene) -> Figure:
 
 
 def _frame(rows: pd.DataFrame) -> pd.DataFrame:
-    """g, s, q (quantity), y, lo, hi, t (the three in words), k (what is coloured), o (outcome), n (pairs)."""
-    words = {column.name: column.name.replace("_", " ") for table in TABLES.values() for column in table.columns}
+    """g, q (quantity and strategy), y, lo, hi, t (the three in words), k (what is coloured), o (outcome), n (pairs)."""
     ratios, lows, highs = (rows[name].to_numpy(np.float64) for name in ("ratio", "low", "high"))
     return pd.DataFrame(
         {
             "g": "",
-            "s": rows["strategy"].to_numpy(),
-            "q": [words.get(check, check) for check in rows["check"]],
+            "q": [
+                f"{check.replace('_', ' ')}, {strategy}"
+                for check, strategy in zip(rows["check"], rows["strategy"], strict=True)
+            ],
             "y": ratios,
             "lo": np.where(np.isnan(lows), ratios, lows),
             "hi": np.where(np.isnan(highs), ratios, highs),
             "t": [_text(*ends) for ends in zip(ratios, lows, highs, strict=True)],
-            "k": [outcome if outcome in _TONES else "no change" for outcome in rows["outcome"]],
+            "k": [outcome if outcome in _TONES else _SAME for outcome in rows["outcome"]],
             "o": rows["outcome"].to_numpy(),
             "n": rows["pairs"].to_numpy(),
         }
@@ -111,7 +101,21 @@ def _text(ratio: float, low: float, high: float) -> str:
     return number(ratio) if math.isnan(low) else f"{number(ratio)} ({number(low)} to {number(high)})"
 
 
-def _limits(low: float, high: float, size: float) -> tuple[float, float]:
-    """Limits that hold everything up to a million, 1, and more than the size that counts."""
-    least = 1 + 2 * size
-    return max(1e-6, min(low / 1.1, 1 / least)), min(1e6, max(high * 1.1, least))
+def _across(frame: pd.DataFrame, size: float) -> tuple[alt.Scale, alt.Axis, pd.DataFrame]:
+    """A logarithmic axis around 1 with room for the size that counts, and `frame` inside its limits of a million."""
+    ends = frame[["y", "lo", "hi"]].to_numpy(np.float64)
+    low = max(1e-6, min(float(np.nanmin(ends)) / 1.1, 1 / (1 + 2 * size)))
+    high = min(1e6, max(float(np.nanmax(ends)) * 1.1, 1 + 2 * size))
+    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    if len(ticks) > 7:
+        ticks = [tick for tick in ticks if math.log10(tick).is_integer()]
+    labels = json.dumps([number(tick) for tick in ticks], ensure_ascii=False)
+    axis = alt.Axis(
+        title="new / base",
+        values=ticks,
+        labelExpr=f"{labels}[round(datum.index * {len(ticks) - 1})]",
+        grid=False,
+        orient="top",
+    )
+    inside = frame.assign(**{name: frame[name].clip(low, high) for name in ("y", "lo", "hi")})
+    return alt.Scale(type="log", domain=[low, high], nice=False), axis, inside

@@ -83,7 +83,7 @@ def layer_figure(both: pd.DataFrame, scene: Scene) -> Figure:
         shape=shape, tooltip=[*tooltip, alt.Tooltip("t:N", title="noise ratio")]
     )
     chart = alt.layer(
-        *marked(_NOISE, scale.scale(), scale.axis(title)), drawn.mark_line(strokeWidth=1.5, aria=False), points
+        drawn.mark_line(strokeWidth=1.5, aria=False), points, *marked(_NOISE, scale.scale(), scale.axis(title))
     )
     words = "Line chart: noise ratio of every weight tensor from the image on, one line for each of the two runs."
     return Figure(
