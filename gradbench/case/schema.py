@@ -90,6 +90,8 @@ class Model(Section):
     """Channels of the first stage; a channel pooling multiplies them by four."""
     negative_slope: Annotated[float, Field(gt=0)] = 0.2
     """Slope of the leaky ReLU below 0: 1 is linear, and the smaller it is, the more its inverse enlarges errors."""
+    activation: Literal["leaky", "smooth"] = "leaky"
+    """A leaky ReLU, or one without a kink, of the same slopes far from 0: no gate of it flips."""
     eps_i: Annotated[float, Field(ge=0)] = 0.1
     """Smallest scale of the invertible batch norm, (|gamma| + eps_i)."""
     pooling: Many[Literal["channel", "batch", "max"]] = Field(
@@ -124,6 +126,8 @@ class Data(Section):
 class Train(Section):
     """Training: the same seed, initialisation and data order for every strategy."""
 
+    precision: Literal["float64", "float32", "tf32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of training and of what is measured: the last two by autocast, `tf32` in convolutions on a GPU."""
     optimizer: Literal["sgd"] = "sgd"
     """SGD, with Nesterov momentum where the momentum is above 0."""
     steps: Annotated[int, Field(ge=0)] = 0

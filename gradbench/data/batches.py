@@ -21,10 +21,10 @@ class Batches:
     """The minibatches of one data set under one seed.
 
     Every random number is drawn on the CPU; the device only gathers pixels and normalises them, in operations that
-    round alike everywhere. A minibatch is x (N, 3, H, W) float32, normalised, and y (N,) int64.
+    round alike everywhere. A minibatch is x (N, 3, H, W), normalised in float32 and then in `dtype`, and y (N,) int64.
     """
 
-    def __init__(self, dataset: Dataset, settings: Data, seed: int) -> None:
+    def __init__(self, dataset: Dataset, settings: Data, seed: int, dtype: torch.dtype = torch.float32) -> None:
         """Prepare minibatches of `settings.batch_size`.
 
         Raises:
@@ -39,6 +39,7 @@ class Batches:
         self._data = dataset
         self._settings = settings
         self._seed = seed
+        self._dtype = dtype
         self._shuffled: tuple[int, Tensor] = (-1, torch.empty(0))
         # (x / 255 - mean) / std as one subtraction and one product with tensors, which every device rounds alike;
         # a division by a number is a product with its inverse on some.
@@ -91,7 +92,7 @@ class Batches:
         return self._normalise(pixels), self._data.y_train[image]
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        return pixels.float().sub(self._offset).mul(self._factor)
+        return pixels.float().sub(self._offset).mul(self._factor).to(self._dtype)
 
     def _permutation(self, purpose: str, index: int) -> Tensor:
         return torch.randperm(len(self._data.x_train), generator=self._generator(purpose, index))

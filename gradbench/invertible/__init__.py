@@ -8,6 +8,7 @@ from gradbench.invertible.gradients import Gradients
 from gradbench.invertible.layers import LayerInfo, layers
 from gradbench.invertible.protocol import Invertible
 from gradbench.invertible.rearrangement import BatchPooling, ChannelPooling, JoinChannels, SplitChannels
+from gradbench.invertible.smooth import InvertibleSmoothLeakyReLU
 from gradbench.invertible.state import LayerError, Memo, State
 from gradbench.invertible.watch import watch_rebuilt
 
@@ -20,6 +21,7 @@ __all__ = [
     "Invertible",
     "InvertibleBatchNorm",
     "InvertibleLeakyReLU",
+    "InvertibleSmoothLeakyReLU",
     "JoinChannels",
     "LayerError",
     "LayerInfo",

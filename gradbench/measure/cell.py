@@ -22,7 +22,7 @@ from gradbench.measure.activations import decibel, measure_activations
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.errors import GradientErrors
 from gradbench.measure.gradients import measure_gradients
-from gradbench.measure.precision import use_plain_float32
+from gradbench.measure.precision import PRECISIONS, InPrecision, Precision, use_precision
 from gradbench.measure.training import train
 from gradbench.measure.verdict import verdict, worst
 from gradbench.models.build import build
@@ -60,7 +60,8 @@ class _Cell:
     device: torch.device
     dataset: Dataset
     batches: Batches
-    strategies: dict[str, Strategy]
+    strategies: dict[str, InPrecision]
+    precision: Precision
     excluded: dict[str, str]
     rows: dict[str, list[Row]] = field(default_factory=lambda: {"gradients": [], "activations": [], "training": []})
     summary: dict[str, Row] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class _Cell:
             self.measuring_seconds += time.perf_counter() - started
 
     @property
-    def reference(self) -> Strategy:
+    def reference(self) -> InPrecision:
         return self.strategies[REFERENCE]
 
     def finish(self) -> None:
@@ -87,7 +88,8 @@ class _Cell:
     def model(self) -> nn.Module:
         """Return the network at its initialisation, the same every time."""
         torch.manual_seed(self.seed)
-        return build(self.settings.model, self.dataset.classes, self.settings.data.image_size).to(self.device)
+        model = build(self.settings.model, self.dataset.classes, self.settings.data.image_size)
+        return model.to(self.device, self.precision.dtype)
 
 
 def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) -> dict[str, list[Row]]:
@@ -104,11 +106,12 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
     Raises:
         GradbenchError: the data set or the model cannot be made.
     """
-    use_plain_float32()
     started = time.perf_counter()
     with gate.shared():
         say("loading")
         work = _prepare(cell, torch.device(device))
+    if REFERENCE not in work.strategies:
+        return {"cells": list(work.summary.values()), **work.rows}
     if cell.settings.measure.cost:
         say("time and memory")
         with work.measuring():
@@ -125,18 +128,21 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
     dataset = DATASETS[settings.data.name].load()(settings.data, device, cell.seed)
     trained = settings.train.strategies if isinstance(settings.train.strategies, tuple) else ()
     names = dict.fromkeys((REFERENCE, *settings.measure.strategies, *trained))
+    precision = PRECISIONS[settings.train.precision]
+    use_precision(precision)
     work = _Cell(
         settings=settings,
         seed=cell.seed,
         device=device,
         dataset=dataset,
-        batches=Batches(dataset, settings.data, cell.seed),
-        strategies={name: STRATEGIES.create(name) for name in names},
+        batches=Batches(dataset, settings.data, cell.seed, precision.dtype),
+        strategies={name: InPrecision(STRATEGIES.create(name), precision) for name in names},
+        precision=precision,
         excluded={},
     )
     model = work.model()
     for name, strategy in list(work.strategies.items()):
-        reason = strategy.applies_to(model)
+        reason = precision.unavailable(device) or strategy.applies_to(model)
         work.summary[name] = {"strategy": name, "status": "excluded" if reason else "ok", "reason": reason or ""}
         if reason:
             del work.strategies[name]
@@ -226,7 +232,10 @@ def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[
     strategies = [work.strategies[name] for name in wanted if name in work.strategies]
     layer = _layer_positions(model)
     kinds = _kinds(model)
-    found = measure_gradients(model, work.reference, strategies, batches, measure.truth_batches, give_way)
+    # In float64 stored training is the truth itself.
+    truths = 0 if work.precision.dtype == torch.float64 else measure.truth_batches
+    truth = work.reference.strategy
+    found = measure_gradients(model, work.reference, strategies, batches, truths, give_way, truth=truth)
     for strategy in strategies:
         errors = found[strategy.name].gradients
         work.rows["gradients"] += [

@@ -5,7 +5,14 @@ from __future__ import annotations
 from torch import nn
 
 from gradbench.case.schema import Model
-from gradbench.invertible import Chain, Invertible, InvertibleBatchNorm, InvertibleLeakyReLU, SplitConvolution
+from gradbench.invertible import (
+    Chain,
+    Invertible,
+    InvertibleBatchNorm,
+    InvertibleLeakyReLU,
+    InvertibleSmoothLeakyReLU,
+    SplitConvolution,
+)
 
 __all__ = ["LayerFactory", "convolution"]
 
@@ -25,9 +32,10 @@ class LayerFactory:
         """Return a norm."""
         return InvertibleBatchNorm(channels, eps_i=self.settings.eps_i, norm_inverse=self.settings.norm_inverse)
 
-    def activation(self) -> InvertibleLeakyReLU:
-        """Return a leaky ReLU."""
-        return InvertibleLeakyReLU(self.settings.negative_slope)
+    def activation(self) -> InvertibleLeakyReLU | InvertibleSmoothLeakyReLU:
+        """Return the activation: a leaky ReLU, or the one without a kink."""
+        kind = InvertibleSmoothLeakyReLU if self.settings.activation == "smooth" else InvertibleLeakyReLU
+        return kind(self.settings.negative_slope)
 
     def normalised(self, channels: int) -> Chain:
         """Return what follows a convolution that is no block's: norm and leaky ReLU."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
-from typing import ClassVar
 
 from torch import nn
 
@@ -24,7 +23,7 @@ class Strategy(ABC):
         rebuilds: whether activations are rebuilt, so that each has a signal-to-noise ratio.
     """
 
-    rebuilds: ClassVar[bool] = False
+    rebuilds: bool = False
 
     @property
     @abstractmethod
