@@ -38,10 +38,13 @@ def atomic(path: Path) -> Iterator[TextIO]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write `text` to `path`: the old file or the new one, never a part of it."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path`: the old file or the new one, never a part of it."""
     with atomic(path) as file:
-        file.write(text)
+        if isinstance(content, bytes):
+            file.buffer.write(content)
+        else:
+            file.write(content)
 
 
 def make_writable(folder: Path) -> None:

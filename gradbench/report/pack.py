@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["by_column", "compressed", "for_script"]
+__all__ = ["by_column", "by_row", "compressed", "for_script"]
 
 
 def by_column(frame: pd.DataFrame, digits: int = 4, infinite: bool = False) -> dict[str, Any]:
@@ -23,6 +23,18 @@ def by_column(frame: pd.DataFrame, digits: int = 4, infinite: bool = False) -> d
         infinite: keep what is infinite as the words "inf" and "-inf"; else it is null too.
     """
     return {str(name): _column(frame[name], digits, infinite) for name in frame}
+
+
+def by_row(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The same data frame as records."""
+    columns = by_column(frame)
+    words = {
+        name: [None if code < 0 else column["levels"][code] for code in column["codes"]]
+        if isinstance(column, dict)
+        else column
+        for name, column in columns.items()
+    }
+    return [dict(zip(words, row, strict=True)) for row in zip(*words.values(), strict=True)]
 
 
 def _column(values: pd.Series, digits: int, infinite: bool) -> Any:

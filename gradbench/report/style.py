@@ -34,6 +34,7 @@ _LEGEND = {
     "labelLimit": 320,
     "symbolOpacity": 1,
     "symbolStrokeWidth": 1,
+    "columns": 4,
     "columnPadding": 16,
     "offset": 12,
 }

@@ -1,7 +1,7 @@
 // Charts: drawn from the page's data, with choices, a key that brings series to the fore, zoom, and saving.
 (async () => {
   if (!gradbench.page || typeof vegaEmbed === "undefined") return;
-  const { rows, number, element } = gradbench, page = await gradbench.page;
+  const { rows, number, raised, element } = gradbench, page = await gradbench.page;
   const config = { ...page.config, font: getComputedStyle(document.body).fontFamily };
 
   const tip = document.getElementById("tip");
@@ -36,7 +36,11 @@
       const rough = (top - bottom) / 5, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power;
       values = Array.from({ length: 12 }, (_, i) => Number(((Math.ceil(bottom / step) + i) * step).toPrecision(10)));
     }
-    const write = (value) => (share ? `${number(100 * value)}%` : number(value));
+    const power = (value) => Math.round(Math.log10(value));
+    const write = (value) => {
+      if (share) return `${number(100 * value)}%`;
+      return type === "log" && Math.abs(power(value)) > 3 && value === Number(`1e${power(value)}`) ? `10${raised(power(value))}` : number(value);
+    };
     return [...values.filter((value) => value >= bottom && value <= top).map((value) => ({ value, text: write(value) })),
       ...named.filter(({ value }) => value >= low && value <= high)];
   };
