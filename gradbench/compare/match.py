@@ -83,8 +83,10 @@ def _new_names(base: Run, new: Run, axes: Sequence[str]) -> dict[str, str]:
 
     An id is a hash of all settings, those too that only say what else is measured or that a later version added.
     """
+    known = set(base.tables["cells"]["cell"]) & set(new.tables["cells"]["cell"])
+    if known == set(new.tables["cells"]["cell"]):
+        return {}
     ours, theirs = (run.tables["cells"].drop_duplicates("cell") for run in (base, new))
-    known = set(ours["cell"]) & set(theirs["cell"])
     same = deciding_settings(base.manifest) == deciding_settings(new.manifest)
     if not same or len(axes) < max(len(base.axes), len(new.axes)):
         return {}

@@ -39,6 +39,8 @@ class _Family:
         axes: of the matrix, those with more than one value.
         rows: of `quantities.differences`, of every strategy.
         pairs: the means of the strategy's rows over each cell: `cell`, axes, `seed`, `base`, `new`, `value`.
+        changed: whether any number of it is not the same bit for bit.
+        differing: how many pairs differ beyond rounding: the others say nothing in a test.
     """
 
     quantity: Quantity
@@ -46,16 +48,13 @@ class _Family:
     axes: tuple[str, ...]
     rows: pd.DataFrame
     pairs: pd.DataFrame
+    changed: bool
+    differing: int
 
     @property
     def judged(self) -> bool:
         """Whether a change may be a regression by its nature: the column is firm."""
         return self.quantity.meaning.firm
-
-    @property
-    def differing(self) -> int:
-        """How many pairs differ: the others say nothing in a test."""
-        return int((self.pairs["value"] != 0).sum())
 
     def rows_of(self, pairs: pd.DataFrame) -> pd.DataFrame:
         """The rows behind some of the pairs."""
@@ -68,7 +67,7 @@ def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
     changed = [family for family in families if family.differing]
     for family in families:
         if not family.differing:
-            outcome: Outcome = "within rounding" if family.rows_of(family.pairs)["changed"].any() else "identical"
+            outcome: Outcome = "within rounding" if family.changed else "identical"
             yield replace(_described(family, family.pairs, {}, "all"), outcome=outcome)
     for family in changed:
         if family.quantity.scale == "exact":
@@ -82,15 +81,20 @@ def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
 
 def _families(matched: Matched, quantity: Quantity) -> Iterator[_Family]:
     rows = differences(matched, quantity)
+    if rows.empty:
+        return
+    changed = set(rows.loc[rows["changed"], "strategy"])
     means = rows.groupby(["strategy", "cell"], sort=False)[["base", "new", "value"]].mean()
     pairs = rows.drop_duplicates(["strategy", "cell"])[["strategy", "cell", *matched.axes, "seed"]]
     pairs = pairs.assign(**{name: means[name].to_numpy() for name in ("base", "new", "value")})
     for strategy, mine in pairs.groupby("strategy", sort=False):
-        yield _Family(quantity, str(strategy), matched.axes, rows, mine)
+        differing = int((mine["value"] != 0).sum())
+        yield _Family(quantity, str(strategy), matched.axes, rows, mine, strategy in changed, differing)
 
 
 def _exact(family: _Family, rules: Rules) -> Iterator[Test]:
     """Numbers that follow from the settings alone: a size is enough."""
+    yield replace(_described(family, family.pairs, {}, "all"), outcome="not tested")
     for setting, pairs in by(family.pairs, family.axes):
         test = _described(family, pairs, setting, "setting")
         outcome = _outcome(family, pairs, rules)
@@ -208,20 +212,19 @@ def _said(family: _Family, pairs: pd.DataFrame, test: Test, outcome: Outcome, ru
 
 
 def _worst(family: _Family, pairs: pd.DataFrame, setting: Mapping[str, Any], sign: float) -> tuple[str, str]:
-    """Where the difference is largest among some pairs: the setting, in words, and in it the weight tensor or layer."""
-    parts, settings = [], list(by(pairs, family.axes))
-    point, inside = max(settings, key=lambda group: sign * float(group[1]["value"].mean()))
-    if len(settings) > 1:
-        place = label({axis: value for axis, value in point.items() if axis not in setting})
-        parts.append(f"{place}: {family.quantity.written(float(inside['value'].mean()))}")
-    rows = family.rows_of(inside)
-    tensors = rows.groupby("where", sort=False)["value"].mean()
+    """Where the difference is largest among some pairs: in words, and the weight tensor or layer that shows it."""
+    places = list(by(pairs, family.axes))
+    point, inside = max(places, key=lambda place: sign * float(place[1]["value"].mean()))
+    tensors = family.rows_of(inside).groupby("where", sort=False)["value"].mean()
     tensor = str((sign * tensors).idxmax())
+    words = ""
+    if len(places) > 1:
+        at = label({axis: value for axis, value in point.items() if axis not in setting})
+        words = f"the most at {at}: {family.quantity.written(float(inside['value'].mean()))}"
     if len(tensors) > 1:
-        parts.append(f"{tensor}: {family.quantity.written(float(tensors[tensor]))}")
-    return f"the most at {', in '.join(parts)}" if len(
-        settings
-    ) > 1 else f"the most in {parts[0]}" if parts else "", tensor
+        lead = f"{words}, in" if words else "the most in"
+        words = f"{lead} {tensor}: {family.quantity.written(float(tensors[tensor]))}"
+    return words, tensor
 
 
 def _seeds(family: _Family, pairs: pd.DataFrame, enough: int) -> int:
