@@ -20,7 +20,7 @@ def choose(shelf: Shelf, reports: Path, base: str, new: str) -> Pair:
     later = find_run(new, reports)
     known = list(shelf.entries)
     second = _entry(later, known)
-    return Pair(_entry(find_run(base, reports, like=later), [*known, second]), second, "chosen")
+    return Pair(_entry(find_run(base, reports, like=later), [*known, second]), second, ("chosen",))
 
 
 def _entry(folder: Path, known: list[Entry]) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -40,8 +41,8 @@ class _Row:
     strategy: str
     setting: str
     says: str
-    parameter: str
-    numbers: tuple[Field, ...]
+    ratio: Field
+    adjusted: Field
 
 
 def compare_page(pair: Pair, base: Run, new: Run, comparison: Comparison) -> str:
@@ -120,15 +121,13 @@ def _row(finding: Finding) -> _Row:
         strategy=finding.strategy,
         setting=", ".join(f"{axis_name(axis)} {value}" for axis, value in finding.setting.items()),
         says=finding.says,
-        parameter=finding.parameter,
-        numbers=tuple(_field(value) for value in (finding.base, finding.new, finding.ratio, finding.adjusted)),
+        ratio=_field(finding.ratio),
+        adjusted=_field(finding.adjusted),
     )
 
 
-def _field(value: float | str) -> Field:
-    if isinstance(value, str):
-        return Field(value, value)
-    return Field(number(value), "" if pd.isna(value) else f"{value:.6g}")
+def _field(value: float) -> Field:
+    return Field(number(value), "" if math.isnan(value) else f"{value:.6g}")
 
 
 def _looked(tests: pd.DataFrame, strategies: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -114,7 +114,7 @@ class Listed:
 
         A run that was accepted as a baseline itself is right by that.
         """
-        found = {outcome.pair.why: outcome for outcome in self.outcomes}
+        found = {why: outcome for outcome in self.outcomes for why in outcome.pair.why}
         return found.get("baseline") or (None if self.baseline else found.get("previous"))
 
     @property

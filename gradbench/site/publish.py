@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import Run, read_run
 from gradbench.compare.compare import compare
+from gradbench.compare.comparison import Comparison
 from gradbench.errors import UsageError
 from gradbench.report.build import Link, render_run
 from gradbench.site.compare_page import compare_page
@@ -48,14 +49,16 @@ def publish(task: Task) -> Published:
         return Published({}, unread=run)
     pages: dict[str, str] = {}
     outcomes: list[Outcome] = []
+    change: Comparison | None = None
     for pair in task.pairs:
         base = _read(pair.base)
         if isinstance(base, Run):
             comparison = compare(base, run)
+            change = comparison if "previous" in pair.why else change
             pages[pair.page] = compare_page(pair, base, run, comparison)
             outcomes.append(outcome_of(pair, comparison))
     trail = [("gradbench", link(entry.page, INDEX)), (entry.case, link(entry.page, case_path(entry.case)))]
-    pages[entry.page] = render_run(run, link(entry.page, "scripts"), trail, _related(entry, outcomes))
+    pages[entry.page] = render_run(run, link(entry.page, "scripts"), trail, _related(entry, outcomes), change)
     return Published(pages, Listed(entry, summarise_run(run), tuple(outcomes), task.baseline))
 
 

@@ -11,8 +11,9 @@ from gradbench.history.baselines import Baseline, find_baseline
 from gradbench.history.find import runs_of
 from gradbench.history.series import Series, read_manifest, series_of
 
-__all__ = ["Entry", "Pair", "Shelf", "entry_of", "read_shelf"]
+__all__ = ["Entry", "Pair", "Shelf", "Why", "entry_of", "read_shelf"]
 
+Why = Literal["baseline", "previous", "version", "chosen"]
 #: The folder of runs that the documents quote: a run a case.
 REFERENCE = "reference"
 
@@ -43,18 +44,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs of a case that have a page together, and why: which run the base is to the new one."""
+    """Two runs of a case that have a page together, and why: what the base is to the new one, the gravest first."""
 
     base: Entry
     new: Entry
-    why: Literal["baseline", "previous", "version", "chosen"]
+    why: tuple[Why, ...]
 
     @property
     def against(self) -> str:
         """The base in words."""
         torch = (self.base.manifest.get("environment") or {}).get("torch", "")
         words = {"baseline": "the baseline", "previous": "the run before", "version": f"torch {torch}"}
-        return words.get(self.why, self.base.name)
+        return words.get(self.why[0], self.base.name)
 
     @property
     def page(self) -> str:

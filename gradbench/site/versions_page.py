@@ -18,6 +18,7 @@ from gradbench.report.words import ABSENT, axis_name, number
 from gradbench.site.figures.over_versions import version_figure
 from gradbench.site.links import INDEX, case_path, link, versions_path
 from gradbench.site.listed import Listed
+from gradbench.site.shelf import Entry
 from gradbench.site.versions import Versions
 
 __all__ = ["versions_page"]
@@ -40,10 +41,15 @@ def versions_page(case: str, groups: Sequence[Versions], rows: Mapping[str, List
             "columns": [{"version": version, "url": to(entry.page)} for version, entry in group.runs.items()],
             "rows": list(_rows(found, axes, list(group.runs))),
             "outcomes": [
-                {"version": version, "url": to(one.pair.page), "against": one.pair.against, "sentence": one.sentence}
+                {
+                    "version": version,
+                    "url": to(one.pair.page),
+                    "against": _torch(one.pair.base),
+                    "sentence": one.sentence,
+                }
                 for version, entry in group.runs.items()
                 for one in rows[entry.page].outcomes
-                if one.pair.why == "version"
+                if "version" in one.pair.why
             ],
         }
         for group, found, figure in zip(groups, settings, figures, strict=True)
@@ -87,6 +93,10 @@ def _rows(settings: pd.DataFrame, axes: Sequence[str], versions: Sequence[str]) 
             ],
             "spread": _spread([error for error, _ in fields]),
         }
+
+
+def _torch(entry: Entry) -> str:
+    return str((entry.manifest.get("environment") or {}).get("torch", ""))
 
 
 def _spread(errors: Sequence[float]) -> Field:

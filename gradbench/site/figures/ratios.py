@@ -113,7 +113,7 @@ def _across(frame: pd.DataFrame, size: float) -> tuple[alt.Scale, alt.Axis, pd.D
     axis = alt.Axis(
         title="new / base",
         values=ticks,
-        labelExpr=f"{labels}[round(datum.index * {len(ticks) - 1})]",
+        labelExpr=f"{labels}[indexof({json.dumps(ticks)}, datum.value)]",
         grid=False,
         orient="top",
     )
