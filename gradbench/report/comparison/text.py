@@ -21,7 +21,7 @@ def text(comparison: Comparison, width: int | None = None) -> str:
         comparison: what was found.
         width: where lines are broken between words; without it each entry is one line, as a pipe wants them.
     """
-    return "\n".join(line for entry in _entries(comparison) for line in _broken(entry, width)) + "\n"
+    return "\n".join(line for entry in _entries(comparison) for line in _broken(_printable(entry), width)) + "\n"
 
 
 def _entries(comparison: Comparison) -> Iterator[str]:
@@ -46,6 +46,13 @@ def _entries(comparison: Comparison) -> Iterator[str]:
     yield f"new       {comparison.new.folder}"
     yield f"compared  {covered(comparison)}"
     yield f"rules     {rules(comparison)}"
+
+
+def _printable(entry: str) -> str:
+    """The entry without what a terminal would take as a command, from the name of a layer for example."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in entry
+    )
 
 
 def _broken(entry: str, width: int | None) -> list[str]:
