@@ -56,6 +56,9 @@ def main(reference: Path, quick: Path) -> None:
         for heading in SECTIONS:
             if page.locator(f"#{heading}").count():
                 take(page, heading)
+        page.locator('#table tr[data-strategy="reconstruct"][data-verdict="harmful"] td.seeds a').first.click()
+        page.wait_for_timeout(700)
+        save(page.locator("dialog").screenshot(animations="disabled"), "cell")
         page.goto(build(quick).resolve().as_uri())
         page.wait_for_timeout(3000)
         save(page.screenshot(clip={"x": 0, "y": 0, "width": 1000, "height": 900}), "quick")
