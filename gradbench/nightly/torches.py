@@ -95,7 +95,8 @@ def by_torch(out: Path, cases: Sequence[str] = ()) -> list[Torches]:
             manifest = read_manifest(run)
             if manifest.get("night"):
                 environment, series = manifest.get("environment") or {}, series_of(manifest)
-                where = (environment.get("device_name", ""), manifest.get("threads"))
+                threads = manifest.get("threads") if environment.get("device") == "cpu" else None
+                where = (environment.get("device_name", ""), threads)
                 versions = groups.setdefault((series.case, series.profile, series.sets, *where), {})
                 versions[str(environment.get("torch", ""))] = run  # the oldest first, so that the newest stays
     known = {key[0] for key in groups}
