@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradbench.invertible import storing
 from gradbench.measure.cell import run_cell as real_cell
 from gradbench.registry import Entry
 from gradbench.strategies import STRATEGIES
@@ -30,7 +31,8 @@ class Faulty(Strategy):
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
-        yield
+        with storing(model):
+            yield
         kind, *amount = _fault
         if kind == "buffers":
             for module in model.modules():
