@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gradbench.calibrate.planted import Planted
 from gradbench.measure.errors import GradientErrors
 from gradbench.measure.gradients import gradients_of, measure_gradients, preserved
+from gradbench.measure.memory import LiveStorages
 from gradbench.measure.verdict import verdict, worst
 from gradbench.strategies.stored import Stored
 from tests.measure.planted import small_batches, small_network
@@ -145,7 +146,7 @@ def test_no_verdict_changes_with_the_scale_of_the_loss() -> None:
         found = measure_gradients(model, Scaled(scale), [planted_after(planted, scale)], small_batches(8), 1)
         return {errors.parameter: verdict(errors) for errors in found["planted"].gradients}
 
-    assert noisy(1.0) == noisy(1024.0)
+    assert noisy(1.0) == noisy(1024.0) == noisy(1e-6)
 
 
 class Scaled(Stored):
@@ -254,3 +255,20 @@ def test_a_strategy_that_does_not_repeat_itself_is_found() -> None:
     assert found["stored"].repeat_error == 0
     # The first call scales by 1.01 and the second by 1.02; stored training beside it does not count.
     assert found["restless"].repeat_error == pytest.approx(0.01 / 1.01, rel=1e-5)
+
+
+def test_memory_for_measuring_grows_with_parameters_and_not_with_minibatches() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2000, bias=False), nn.Linear(2000, 10, bias=False))
+    parameters = 192 * 2000 + 2000 * 10
+    peaks = []
+    for count in (3, 12):
+        batches = small_batches(count)
+        with LiveStorages() as live:
+            live.ignore(*model.parameters(), *(tensor for batch in batches for tensor in batch))
+            measure_gradients(model, Stored(), [Planted(lambda name, g: g + 1)], batches, 0)
+        peaks.append(live.peak)
+    # Nine more minibatches keep a sketch of at most 256 numbers a tensor and a few sums each: far less than a gradient.
+    sketches = 9 * 2 * 256 * 8
+    assert sketches <= peaks[1] - peaks[0] <= 1.2 * sketches
+    # Mean gradient, mean error, a gradient of either and their products, in float64; a few in float32 beside them.
+    assert 5 * 8 * parameters <= peaks[0] <= 10 * 8 * parameters
