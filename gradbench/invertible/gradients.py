@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -55,12 +56,28 @@ def recompute(module: nn.Module, x: State, memo: Memo) -> tuple[State, State]:
         return leaves, as_state(module(*leaves))
 
 
+@contextmanager
+def _without_hooks(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Keep the hooks of parameters for the gradient of the whole pass, to which autograd applies them."""
+    held = [(hooks, dict(hooks)) for parameter in parameters if (hooks := parameter._backward_hooks)]
+    for hooks, _ in held:
+        hooks.clear()
+    try:
+        yield
+    finally:
+        for hooks, own in held:
+            hooks.update(own)
+
+
 def vector_jacobian(module: nn.Module, leaves: State, y: State, dy: State, gradients: Gradients) -> State:
     """Return the gradient of `leaves`, which may share memory with `dy`, and add the parameters' gradients."""
     parameters = [parameter for parameter in parameters_of(module) if gradients.wants(parameter)]
     pairs = [(output, gradient) for output, gradient in zip(y, dy, strict=True) if output.requires_grad]
     outputs, incoming = [output for output, _ in pairs], [gradient for _, gradient in pairs]
-    found: Sequence[Tensor | None] = torch.autograd.grad(outputs, [*leaves, *parameters], incoming, allow_unused=True)
+    with _without_hooks(parameters):
+        found: Sequence[Tensor | None] = torch.autograd.grad(
+            outputs, [*leaves, *parameters], incoming, allow_unused=True
+        )
     dx = tuple(
         torch.zeros_like(leaf) if gradient is None else gradient for leaf, gradient in zip(leaves, found, strict=False)
     )

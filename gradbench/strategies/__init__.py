@@ -17,6 +17,11 @@ STRATEGIES = Registry(
             "each block keeps its input and runs again in the backward pass",
             "Chen et al., Training deep nets with sublinear memory cost",
         ),
+        "inplace-abn": Entry(
+            "gradbench.strategies.inplace_abn:InplaceABN",
+            "norm and activation keep the activation's output and are undone from it",
+            "Rota Bulo et al., In-place activated BatchNorm for memory-optimized training of DNNs",
+        ),
         "approximate": Entry(
             "gradbench.strategies.approximate:Approximate",
             "exact forward pass, K-bit activations kept for the backward pass, the ReLU mask exact",

@@ -7,11 +7,13 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from gradbench.invertible import Chain, storing
 from gradbench.strategies.base import Strategy
+from gradbench.strategies.forward import forward_replaced
 
 __all__ = ["Checkpoint", "blocks"]
 
@@ -36,12 +38,9 @@ class Checkpoint(Strategy):
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
-        with storing(model), ExitStack() as restore:
+        with storing(model), ExitStack() as replaced:
             for block in blocks(model):
-                plain = block.forward
-                overridden = "forward" in vars(block)
-                block.forward = partial(_checkpointed, block, plain)  # type: ignore[method-assign]
-                restore.callback(_put_back, block, plain if overridden else None)
+                replaced.enter_context(forward_replaced(block, partial(_checkpointed, block, block.forward)))
             yield
 
 
@@ -52,31 +51,32 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     return [block for child in model.children() for block in blocks(child)]
 
 
+@torch.compiler.disable(reason="a checkpointed block runs as it is")
 def _checkpointed(block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
-    before = [
-        (part, name, buffer.clone())
-        for part in block.modules()
-        for name, buffer in part._buffers.items()
-        if buffer is not None
-    ]
-    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _buffers(before)))
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError("a checkpointed block cannot be transformed by torch.func: use the strategy stored")
+    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _BuffersOfNow(block)))
 
 
-@contextmanager
-def _buffers(values: list[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
-    """Let modules have these buffers, which they may change; put their own back afterwards, untouched."""
-    own = [(part, name, part._buffers[name]) for part, name, _ in values]
-    for part, name, value in values:
-        part._buffers[name] = value
-    try:
-        yield
-    finally:
-        for part, name, buffer in own:
+class _BuffersOfNow:
+    """A context in which a module has copies of the buffers that it has now; its own are back, untouched, behind it.
+
+    It is entered once for every backward pass through the block.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.values = [
+            (part, name, buffer.clone())
+            for part in module.modules()
+            for name, buffer in part._buffers.items()
+            if buffer is not None
+        ]
+
+    def __enter__(self) -> None:
+        self.own = [part._buffers[name] for part, name, _ in self.values]
+        for part, name, value in self.values:
+            part._buffers[name] = value.clone()
+
+    def __exit__(self, *_: object) -> None:
+        for (part, name, _), buffer in zip(self.values, self.own, strict=True):
             part._buffers[name] = buffer
-
-
-def _put_back(block: nn.Module, forward: Any) -> None:
-    if forward is None:
-        del block.forward
-    else:
-        block.forward = forward  # type: ignore[method-assign]

@@ -7,9 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gradbench.measure.memory import step_memory
+from gradbench.strategies import STRATEGIES
 from gradbench.strategies.approximate import Approximate
+from gradbench.strategies.base import Strategy
 from gradbench.strategies.naive_quantize import NaiveQuantize
 from gradbench.strategies.quantizer import channel_moments, decode, encode
+from tests.models.networks import images, loss
+from tests.strategies.subjects import over, step, stored_and, subject
+
+BITS = STRATEGIES["approximate"].allowed
+STORED = STRATEGIES.create("stored")
 
 
 class Unit(nn.Module):
@@ -84,3 +92,48 @@ def test_gates_are_exact_whatever_the_bits() -> None:
     with Approximate(2).applied_to(net):
         (found,) = torch.autograd.grad(net(x), x, weights)
     assert torch.equal(found, stored)
+
+
+@over(["approximate:4"])
+def test_the_forward_pass_and_the_buffers_of_approximate_are_exact(name: str, strategy: Strategy) -> None:
+    model = subject(name, 2)
+    (x,) = images(4, dtype=torch.float32)
+    with STORED.applied_to(model):
+        scores = model.eval()(x)
+    with strategy.applied_to(model):
+        assert torch.equal(model(x), scores)
+    twin, stored, found = stored_and(model.train(), strategy, x)
+    for key, buffer in model.named_buffers():
+        assert torch.equal(buffer, twin.get_buffer(key)), key
+    first, last = next(iter(stored)), list(stored)[-1]
+    assert torch.equal(found[last], stored[last])  # above the last quantised activation nothing changes
+    assert not torch.equal(found[first], stored[first])
+
+
+def test_more_bits_mean_less_error_and_naive_is_worse() -> None:
+    torch.manual_seed(7)
+    model, (x,) = subject("hybrid", 5, width=8), images(8, dtype=torch.float32)
+    stored = step(model, STORED, x)
+
+    def error(spec: str) -> float:
+        found = step(model, STRATEGIES.create(spec), x)
+        return float(sum((found[key] - stored[key]).square().sum() for key in stored))  # type: ignore[operator]
+
+    approximate = {bits: error(f"approximate:{bits}") for bits in BITS}
+    # Above some bits the values beyond three standard deviations, which are clipped, make the error.
+    assert approximate[2] > 2 * approximate[3] > 3 * approximate[4] > 3 * approximate[6] > 3 * approximate[8]
+    for bits, squared in approximate.items():
+        assert error(f"naive-quantize:{bits}") > 4 * squared
+
+
+def test_between_the_passes_k_of_32_bits_are_kept() -> None:
+    model, (x,) = subject("hybrid", 3, width=8), images(24, dtype=torch.float32)
+
+    def saved(spec: str) -> int:
+        with STRATEGIES.create(spec).applied_to(model):
+            return step_memory(model, (x,), lambda: loss(model(x))).saved
+
+    stored = saved("stored")
+    for bits in BITS:
+        assert saved(f"approximate:{bits}") / stored < bits / 32 + 0.06
+    assert saved("naive-quantize:4") / stored < 4 / 32 + 0.06

@@ -1,0 +1,114 @@
+"""What the contract is tested on: every model of the table, and a user's own, with every strategy that applies.
+
+A strategy of the table is held to exact gradients unless it is named in `INEXACT`, and a model or strategy that is new
+in a table is tested without a change here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gradbench.models import MODELS
+from gradbench.strategies import STRATEGIES
+from gradbench.strategies.base import Strategy
+from tests.models.networks import images, loss, network
+
+__all__ = ["EXACT", "INEXACT", "POOLING", "SPECS", "applies", "over", "relative", "step", "stored_and", "subject"]
+
+#: Strategies whose gradients are approximations by design.
+INEXACT = ("approximate", "naive-quantize")
+#: One of each strategy: of those with an argument, the largest.
+SPECS = [f"{name}:{entry.allowed[-1]}" if entry.argument else name for name, entry in STRATEGIES.items()]
+EXACT = [spec for spec in SPECS if spec.partition(":")[0] not in INEXACT]
+#: Poolings of both kinds for those that may have them; others have their own.
+POOLING = {
+    "resnet": ("max",),
+    "revnet": ("max", "max"),
+    "irevnet": ("channel",),
+    "layerwise": ("channel",),
+    "hybrid": ("channel", "batch"),
+}
+
+
+class Plain(nn.Sequential):
+    """A user's network without any invertible part, with running statistics and both kinds of rectifier."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+            nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1)),
+            nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(inplace=True), nn.AvgPool2d(2)),
+            nn.Flatten(),
+            nn.Linear(4 * 16, 5),
+        )
+
+
+def subject(name: str, depth: int = 3, **settings: object) -> nn.Module:
+    """Return a small network in float32: a layer-wise one no deeper than its error law allows."""
+    if name == "plain":
+        return Plain()
+    return network(**({"name": name, "depth": depth, "width": 4, "pooling": POOLING.get(name)} | settings))
+
+
+@cache
+def applies(name: str, spec: str) -> bool:
+    """Return whether the strategy applies to the model."""
+    return STRATEGIES.create(spec).applies_to(subject(name, 1)) is None
+
+
+def over(specs: list[str], models: tuple[str, ...] = (*MODELS, "plain")) -> pytest.MarkDecorator:
+    """Parametrise a test over every model and every strategy of `specs` that applies to it."""
+    pairs = [
+        pytest.param(name, STRATEGIES.create(spec), id=f"{name}-{spec}")
+        for name in models
+        for spec in specs
+        if applies(name, spec)
+    ]
+    return pytest.mark.parametrize(("name", "strategy"), pairs)
+
+
+def step(
+    model: nn.Module,
+    strategy: Strategy,
+    x: Tensor,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> dict[str, Tensor | None]:
+    """Return every parameter's gradient after one pass from a fixed random state; `around` surrounds the forward."""
+    model.zero_grad(set_to_none=True)
+    torch.manual_seed(5)
+    with strategy.applied_to(model):
+        with around():
+            value = loss(model(x).float() if around is not nullcontext else model(x))
+        value.backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def stored_and(
+    model: nn.Module,
+    strategy: Strategy,
+    x: Tensor | None = None,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> tuple[nn.Module, dict[str, Tensor | None], dict[str, Tensor | None]]:
+    """Return a twin of `model` after a stored step, its gradients, and the gradients of a step with `strategy`."""
+    x = images(4)[0].to(next(model.parameters()).dtype) if x is None else x
+    twin = copy.deepcopy(model)
+    return twin, step(twin, STRATEGIES.create("stored"), x, around), step(model, strategy, x, around)
+
+
+def relative(found: dict[str, Tensor | None], stored: dict[str, Tensor | None]) -> float:
+    """Return the largest relative error of a gradient; one that is missing, or should be, is infinitely wrong."""
+    worst = 0.0
+    for name, gradient in stored.items():
+        mine = found[name]
+        if (mine is None) != (gradient is None):
+            return float("inf")
+        if mine is not None and gradient is not None:
+            worst = max(worst, float((mine - gradient).norm() / gradient.norm()) if gradient.any() else 0.0)
+    return worst
