@@ -21,7 +21,7 @@ write_run: Callable[..., Path] = runpy.run_path(str(Path(__file__).parents[1] / 
     "write_run"
 ]
 
-SMALL = {"depths": (3, 5), "slopes": (0.2,), "seeds": 6, "steps": (0,)}
+SMALL = {"depths": (3, 5), "slopes": (0.2,), "seeds": 6, "steps": (0,), "train": False}
 #: A folder's name that a careless author might choose.
 HOSTILE = "odd & <i>case #1 50%"
 FIRST = date(2026, 10, 1)
@@ -30,26 +30,37 @@ FIRST = date(2026, 10, 1)
 def write_reports(reports: Path) -> Path:
     """Write the folder and return it.
 
-    `steady` is the same run twice and again under another PyTorch; `worse` got a regression of `reconstruct` and has a
-    baseline and 24 nights, of which two are missed, with a step at the thirteenth; `HOSTILE` is one unfinished run.
+    `steady` is the same run under an old PyTorch, then twice under a new one; `worse` has a baseline, then a run with
+    1.5 times its errors of `reconstruct`, and 24 nights, of which two are missed, with a step at the thirteenth;
+    `HOSTILE` is one unfinished run. Two nights are recorded, and one run is a reference.
     """
-    first = add_run(reports, "steady", "run-1", 0, title="Steady <b>case</b>")
-    copy_run(first, "run-2", 1)
-    copy_run(first, "run-3", 2, torch="2.9.1")
+    first = add_run(reports, "steady", "run-1", 0, title="Steady <b>case</b>", torch="2.9.1")
+    copy_run(first, "run-2", 1, torch="2.13.0")
+    copy_run(first, "run-3", 2, torch="2.13.0")
     base = add_run(reports, "worse", "run-1", 0, title="A case that got worse")
     accept(base, "looked at <each> layer")
     change(copy_run(base, "run-2", 25), "reconstruct", 1.5)
     add_nights(reports / "worse", base)
     add_run(reports, HOSTILE, "run #1 & <u>", 3, state="interrupted", title=HOSTILE)
-    add_run(reports / "reference", "steady", "", 0, title="Steady <b>case</b>")
+    add_run(reports / "reference", "lone", "", 0, title="A reference")
+    record_night(reports, "2026-10-25", "steady", "gone", "no regression")
+    record_night(reports, "2026-10-26", "worse", "run-2", "regression")
     return reports
 
 
-def add_run(reports: Path, case: str, name: str, day: int, **manifest: Any) -> Path:
-    """Write a small run that began on a day."""
-    folder = write_run(reports / case / name if name else reports / case, **SMALL)
-    _date(folder, day, case=case, **manifest)
-    return folder
+def record_night(reports: Path, night: str, case: str, run: str, state: str) -> None:
+    """Write what a night says of one case."""
+    folder = reports / "nightly" / night
+    folder.mkdir(parents=True)
+    entry = {"case": case, "place": "AMD EPYC", "run": run, "state": state, "sentence": f"{state} <u>at night</u>"}
+    (folder / "nightly.json").write_text(json.dumps({"date": night, "cases": [entry]}), encoding="utf-8")
+
+
+def add_run(reports: Path, folder: str, name: str, day: int, **manifest: Any) -> Path:
+    """Write a small run that began on a day; without a name into the folder of the case."""
+    run = write_run(reports / folder / name if name else reports / folder, **SMALL)
+    _date(run, day, **{"case": folder, **manifest})
+    return run
 
 
 def copy_run(run: Path, name: str, day: int, torch: str = "") -> Path:
@@ -101,5 +112,6 @@ def add_nights(case: Path, base: Path, nights: int = 24, missed: Sequence[int] =
         factor = np.exp(0.02 * rng.normal(size=len(rows)))
         factor[(rows["strategy"] == "reconstruct") & (night >= step)] *= 2.25
         numbers = {name: rows[name] * factor for name in ("noise_ratio", "rel_error")}
+        numbers["accuracy"] = rows["min_snr_db"] / 200
         numbers |= {"min_snr_db": rows["min_snr_db"] + rng.normal(size=len(rows))}
         add_night(case, rows.assign(night=str(FIRST + timedelta(days=night)), run=f"night-{night}", **numbers))

@@ -31,8 +31,8 @@ class Calendar:
         return cls(first, (date.fromisoformat(max(nights)) - first).days)
 
     def place(self, night: str) -> int:
-        """Days since the first night; the ends for what lies outside."""
-        return min(max((date.fromisoformat(night) - self.first).days, 0), self.last)
+        """Days since the first night; 0 for what was before."""
+        return max((date.fromisoformat(night) - self.first).days, 0)
 
     def axis(self) -> alt.Axis:
         """The axis with a few days by name."""

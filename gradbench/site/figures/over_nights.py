@@ -74,6 +74,7 @@ def night_figures(history: pd.DataFrame, accepted: Accepted) -> list[Figure]:
         {"v": number, "d": calendar.place(day)}
         for number, key in enumerate(names)
         for day in sorted(set(accepted.get(key, ())))
+        if day <= max(frame["night"])
     ]
     return [_figure(measure, frame, list(names.values()), calendar, marks, scene) for measure in _MEASURES]
 
