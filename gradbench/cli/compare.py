@@ -18,7 +18,7 @@ _STYLES = {"Regressions": "red", "Improvements": "green", "Missing": "yellow"}
 
 @click.command(short_help="Compare two runs.")
 @click.argument("base", metavar="BASE")
-@click.argument("new", metavar="NEW", default="latest")
+@click.argument("new", metavar="[NEW]", default="latest")
 @click.option(
     "--format",
     "form",

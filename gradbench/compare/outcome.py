@@ -122,7 +122,7 @@ def _finding(kind: Any, tests: Sequence[Test], settings: int) -> Finding:
 
 def _together(tests: Sequence[Test], worst: Test, settings: int) -> str:
     """The sentence of several settings: how many, and the worst of them."""
-    where = f"at all {settings} settings" if len(tests) == settings else f"at {len(tests)} of {settings} settings"
+    where = "at every setting" if len(tests) == settings else f"at {len(tests)} of {settings} settings"
     return f"{worst.check} of {worst.strategy} {where}, the most at {label(worst.setting)}: {worst.details}"
 
 

@@ -34,7 +34,7 @@ def sentence(
     regressions = [finding for finding in findings if finding.kind == "regression"]
     where = f"in {_share(coverage)}"
     if regressions:
-        worst = regressions[0].says
+        worst = regressions[0].says.partition(" (")[0].partition("; ")[0]
         count = "1 regression" if len(regressions) == 1 else f"{len(regressions)} regressions, the first"
         said = f"{count}: {worst}; found {where}"
     elif identical:
