@@ -19,7 +19,7 @@ class EXIT:
     INTERRUPTED = 130
 
 
-#: What each exit code says; the worst is the one of a command that does several things.
+#: What each exit code says.
 EXIT_CODES = {
     EXIT.OK: "all is fine",
     EXIT.FAILED: "a claim, a gate or a comparison failed",
