@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from gradbench.case.schema import Model
 from gradbench.errors import UsageError
-from gradbench.invertible import AdditiveCoupling, Chain, InvertibleBatchNorm, layers, watch_rebuilt
+from gradbench.invertible import AdditiveCoupling, Chain, InvertibleBatchNorm, LayerError, layers, watch_rebuilt
 from gradbench.models import MODELS
 from gradbench.models.build import build
 from gradbench.models.head import Head
+from gradbench.models.layers import LayerFactory
 from gradbench.models.resnet import ResidualBlock
 from gradbench.models.stages import plan_stages, stage_depths
 from tests.invertible.oracle import worst_error
@@ -218,3 +220,24 @@ def test_the_same_seed_gives_the_same_network() -> None:
 def test_images_that_the_poolings_cannot_divide_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"data.image_size 30 .* must be a multiple of 8, for example 32"):
         build(Model(name=name), 10, 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling", "layer"),
+    [
+        ("irevnet", ("channel",), "pooling0"),
+        ("layerwise", ("batch",), "pooling0"),
+        ("hybrid", ("channel",), "pooling0"),
+    ],
+)
+def test_other_images_than_it_was_built_for_name_the_pooling(name: str, pooling: tuple[str], layer: str) -> None:
+    model = network(name=name, depth=2, pooling=pooling)
+    with pytest.raises(LayerError, match=f"layer '{layer}': pooling halves the image, so that 7x7 pixels"):
+        model(*images(2, 7, torch.float32))
+
+
+def test_a_width_that_cannot_be_split_is_refused() -> None:
+    with pytest.raises(ValidationError, match="multiple of 4"):
+        Model(width=6)
+    with pytest.raises(ValueError, match="channels 3 is not allowed: a split convolution needs an even number"):
+        LayerFactory(Model()).invertible(3)
