@@ -59,7 +59,11 @@ def preserved(model: nn.Module, stream: int | None = None) -> Iterator[None]:
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         if stream is not None:
-            torch.manual_seed((torch.initial_seed() + stream) % 2**63)
+            # Not torch.manual_seed, which formats a traceback for every device that was not used yet.
+            seed = (torch.initial_seed() + stream) % 2**63
+            torch.default_generator.manual_seed(seed)
+            if devices:
+                torch.cuda.default_generators[device.index or 0].manual_seed(seed)
         try:
             yield
         finally:
