@@ -106,10 +106,11 @@ def _tensors(frame: pd.DataFrame, scene: Scene) -> Iterator[dict[str, Any]]:
 
 def _counts(comparison: Comparison) -> list[tuple[str, int]]:
     """How many findings there are of each kind, and how much was covered."""
-    kinds = [finding.kind for finding in comparison.findings]
-    words = {"regression": "regressions", "improvement": "improvements", "advisory": "advisory"}
-    covered = [("measurements compared", comparison.coverage.compared), ("missing", len(comparison.coverage.missing))]
-    return [*((word, kinds.count(kind)) for kind, word in words.items()), *covered]  # type: ignore[arg-type]
+    kinds = [str(finding.kind) for finding in comparison.findings]
+    found = [(f"{kind}{'s' * (kinds.count(kind) != 1)}", kinds.count(kind)) for kind in ("regression", "improvement")]
+    coverage = comparison.coverage
+    compared = [("measurements compared", coverage.compared), ("missing", len(coverage.missing))]
+    return [*found, ("advisory", kinds.count("advisory")), *compared]
 
 
 def _row(finding: Finding) -> _Row:

@@ -90,7 +90,9 @@ def _headline(cases: Sequence[CaseCard], references: Sequence[Listed]) -> str:
     """How the cases stand, in one line."""
     if not cases:
         return "Reference runs" if references else "No run yet"
-    bad, look = (sum(case.worst.tone == tone for case in cases) for tone in ("bad", "look"))
-    total = f"{len(cases)} case{'s' * (len(cases) > 1)}"
-    parts = [f"{bad} with a regression"] * bool(bad) + [f"{look} to look at"] * bool(look)
-    return f"{total}: {', '.join(parts)}" if parts else f"{total}, all fine" if len(cases) > 1 else "1 case, fine"
+    tones = [case.worst.tone for case in cases]
+    if len(cases) == 1:
+        return {"bad": "1 case, with a regression", "look": "1 case, to look at", "good": "1 case, fine"}[tones[0]]
+    words = {"bad": "with a regression", "look": "to look at"}
+    parts = [f"{tones.count(tone)} {text}" for tone, text in words.items() if tone in tones]
+    return f"{len(cases)} cases: {', '.join(parts)}" if parts else f"{len(cases)} cases, all fine"

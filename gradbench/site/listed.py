@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradbench.analysis.claims import HELD, NOT_HELD
+from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED
 from gradbench.analysis.summary import Summary
 from gradbench.compare.comparison import Comparison
 from gradbench.site.shelf import Entry, Pair
@@ -105,8 +105,13 @@ class Listed:
 
     @property
     def held(self) -> str:
-        """How many of the claims that could be measured are held: "12 of 14"."""
+        """How many of the claims that were measured are held: "12 of 14"."""
         return f"{self._claims(HELD)} of {self._claims(HELD) + self._claims(NOT_HELD)}"
+
+    @property
+    def unmeasured(self) -> int:
+        """How many claims were not measured."""
+        return self._claims(NOT_MEASURED)
 
     @property
     def judged(self) -> Outcome | None:

@@ -66,6 +66,7 @@ class Tab:
 
     def drawn(self) -> int:
         """How many charts there are, once all that the page plans are drawn."""
+        self.page.wait_for_load_state("load")
         planned = int(self.page.evaluate(PLANNED))
         self.page.wait_for_function(f"document.querySelectorAll('.chart svg').length === {planned}")
         return planned

@@ -14,13 +14,21 @@ from gradbench.compare.comparison import Comparison
 from gradbench.report.figure import Figure, Key, Scene, missing
 from gradbench.report.palette import SHAPES
 from gradbench.report.words import number
+from gradbench.results import TABLES
 
 __all__ = ["ratio_figure"]
 
 _QUESTION = "Which numbers moved, and how far?"
-#: The colour and the symbol of what came of a test; every other outcome is no change that counts.
-_TONES = {"regression": ("var(--bad)", "diamond"), "improvement": ("var(--good)", "square")}
-_SAME = "no change that counts"
+#: What is drawn of a test, with its colour and symbol.
+_LOOKS = {
+    "regression": ("var(--bad)", "diamond"),
+    "improvement": ("var(--good)", "square"),
+    "too few pairs to tell": ("var(--warn)", "triangle-down"),
+    "no change that counts": ("var(--c0)", "circle"),
+    "depends on the machine's load, not judged": ("var(--ink-3)", "cross"),
+}
+_WORDS = {"regression": "regression", "improvement": "improvement", "too few pairs": "too few pairs to tell"}
+_ADVISORY = tuple(column.name for table in TABLES.values() for column in table.columns if not column.firm)
 _TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.2, 0.5, 0.8, 0.9, 1, 1.1, 1.25, 2, 5, 10, 100, 1e3, 1e4, 1e5, 1e6)
 
 
@@ -34,8 +42,8 @@ def ratio_figure(comparison: Comparison, scene: Scene) -> Figure:
         return missing("ratios", _QUESTION, why)
     frame = _frame(rows)
     scale, axis, frame = _across(frame, comparison.rules.size)
-    names, kinds = list(frame["q"]), [kind for kind in (*_TONES, _SAME) if kind in set(frame["k"])]
-    looks = [_TONES.get(kind, ("var(--c0)", "circle")) for kind in kinds]
+    names, kinds = list(frame["q"]), [kind for kind in _LOOKS if kind in set(frame["k"])]
+    looks = [_LOOKS[kind] for kind in kinds]
     drawn = scene.chart("ratios", ()).encode(
         y=alt.Y("q:N", scale=alt.Scale(domain=names), axis=alt.Axis(title=None, grid=True, labelLimit=220)),
         color=alt.Color("k:N", scale=alt.Scale(domain=kinds, range=[colour for colour, _ in looks]), legend=None),
@@ -90,11 +98,17 @@ def _frame(rows: pd.DataFrame) -> pd.DataFrame:
             "lo": np.where(np.isnan(lows), ratios, lows),
             "hi": np.where(np.isnan(highs), ratios, highs),
             "t": [_text(*ends) for ends in zip(ratios, lows, highs, strict=True)],
-            "k": [outcome if outcome in _TONES else _SAME for outcome in rows["outcome"]],
+            "k": [_kind(*row) for row in zip(rows["check"], rows["outcome"], strict=True)],
             "o": rows["outcome"].to_numpy(),
             "n": rows["pairs"].to_numpy(),
         }
     )
+
+
+def _kind(check: str, outcome: str) -> str:
+    """Which of `_LOOKS` a test has."""
+    usual = list(_LOOKS)[-1 if check in _ADVISORY else -2]
+    return _WORDS.get(outcome, usual) if check not in _ADVISORY or outcome == "regression" else usual
 
 
 def _text(ratio: float, low: float, high: float) -> str:
