@@ -19,6 +19,7 @@ def network(image_size: int = 8, classes: int = 5, **settings: object) -> nn.Mod
     for module in model.modules():
         if isinstance(module, InvertibleBatchNorm):
             nn.init.normal_(module.weight, 1, 0.2)
+            module.weight.data *= torch.where(torch.rand_like(module.weight) < 0.3, -1, 1)
             nn.init.normal_(module.bias, 0, 0.2)
     return model
 
