@@ -17,6 +17,8 @@ from gradbench.compare.outcome import Outcome, Test
 
 __all__ = ["judge_claims", "judge_gates"]
 
+#: The columns of `gradients` that a gate reads.
+_OF_WEIGHTS = ("verdict", "noise_ratio", "noise_low", "noise_high")
 #: The column of `cells` that a gate reads.
 _COLUMNS = {
     "status": "status",
@@ -31,7 +33,8 @@ def judge_gates(matched: Matched) -> Iterator[Test]:
     """A test for every gate, strategy and setting that has what the gate looks at in both runs."""
     rows = matched.tables["cells"].to_dict("records")
     gradients = matched.tables["gradients"]
-    weights = gradients[gradients[f"kind{BASE}"] == "weight"]
+    read = [f"{column}{side}" for column in _OF_WEIGHTS for side in (BASE, NEW)]
+    weights = gradients.loc[gradients[f"kind{BASE}"] == "weight", ["cell", "strategy", "parameter", "step", *read]]
     weights_of = {str(strategy): mine for strategy, mine in weights.groupby("strategy")}
     stored = {row["cell"]: row for row in rows if row["strategy"] == "stored"}
     places: dict[tuple[Any, ...], list[Row]] = {}

@@ -104,14 +104,17 @@ def differences(matched: Matched, quantity: Quantity) -> Rows:
     logarithms where the scale is a ratio, nan where they are not finite; `changed` is whether they differ at all;
     `where` is the weight tensor or the layer, if the table has one.
     """
-    rows = matched.tables[quantity.table]
+    table = matched.tables[quantity.table]
+    old, new = (table[f"{quantity.column}{side}"].to_numpy(np.float64) for side in (BASE, NEW))
+    absent = np.isnan(old), np.isnan(new)
+    # What has no number in `cells` has a status, which is a gate's.
+    both = ~(absent[0] | absent[1] if quantity.table == "cells" else absent[0] & absent[1])
+    where = {"gradients": "parameter", "activations": "layer"}.get(quantity.table)
+    columns = ["cell", "strategy", *matched.axes, "seed", *([where] if where else [])]
     if quantity.column == "rel_error":
-        rows = rows[rows[f"kind{BASE}"] == "weight"]
-    old, new = (rows[f"{quantity.column}{side}"].to_numpy(np.float64) for side in (BASE, NEW))
-    both = ~(np.isnan(old) & np.isnan(new))
-    if quantity.table == "cells":  # what has no number has a status, which is a gate's
-        both = ~(np.isnan(old) | np.isnan(new))
-    rows, old, new = rows[both], old[both], new[both]
+        both &= (table[f"kind{BASE}"] == "weight").to_numpy()
+        columns += [f"{column}{side}" for column in ("rel_error_truth", "excess") for side in (BASE, NEW)]
+    rows, old, new = table.loc[both, columns], old[both], new[both]
     if quantity.column == "rel_error":
         value = _errors(matched, rows, old, new)
     elif quantity.scale == "decibel":
@@ -122,11 +125,10 @@ def differences(matched: Matched, quantity: Quantity) -> Rows:
         value = _ratios(old, new)
     if quantity.meaning.direction == "higher is better":
         value = -value
-    where = next((rows[name] for name in ("parameter", "layer") if name in rows), pd.Series("", rows.index))
     same = (old == new) | (np.isnan(old) & np.isnan(new))
     shown = _logarithm if quantity.scale in ("ratio", "exact") else _finite
     kept: Rows = rows[["cell", "strategy", *matched.axes, "seed"]]
-    return kept.assign(where=where, changed=~same, base=shown(old), new=shown(new), value=value)
+    return kept.assign(where=rows[where] if where else "", changed=~same, base=shown(old), new=shown(new), value=value)
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
