@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gradbench.analysis.summary import summarise_run
+from gradbench.analysis.summary import Summary, summarise_run
 from gradbench.analysis.tables import Run, read_run
 from gradbench.compare.comparison import Comparison
 from gradbench.files import write_atomic
@@ -40,9 +40,9 @@ def build(run_folder: Path) -> Path:
         EnvironmentError: the folder cannot be written to.
     """
     run = read_run(run_folder)
-    change = change_since(run)
-    write_atomic(run_folder / "summary.md", markdown(summarise_run(run), facts(run), run.axes, change))
-    write_atomic(run_folder / "report.html", render_run(run, change=change))
+    summary, change = summarise_run(run), change_since(run)
+    write_atomic(run_folder / "summary.md", markdown(summary, facts(run), run.axes, change))
+    write_atomic(run_folder / "report.html", render_run(run, change=change, summary=summary))
     return run_folder / "report.html"
 
 
@@ -52,6 +52,7 @@ def render_run(
     trail: Sequence[Link] = (),
     related: Sequence[Link] = (),
     change: Comparison | None = None,
+    summary: Summary | None = None,
 ) -> str:
     """Return a run's page.
 
@@ -61,8 +62,9 @@ def render_run(
         trail: of a site, the pages above this one.
         related: of a site, other pages about this run.
         change: the run held against the one before it, see `change_since`.
+        summary: of the run, where it is known.
     """
-    summary, said = summarise_run(run), facts(run)
+    summary, said = summary or summarise_run(run), facts(run)
     strategies = [str(name) for name in run.tables["cells"]["strategy"].unique()]
     palette = Palette.of(strategies)
     shown = figures(run, Scene(summary.axes, palette))

@@ -38,6 +38,35 @@ negative_slope = [0.05, 0.1, 0.2, 0.4]
 STRATEGIES = ("stored", "reconstruct", "checkpoint", "approximate:4", "naive-quantize:4")
 
 
+#: A curve of the layer-wise network that goes on beyond its depths, and a level of memory.
+REFERENCES = [
+    {
+        "name": "curve",
+        "label": f"Figure 11 {INJECTION}",
+        "source": f"read off {INJECTION}",
+        "value": {
+            "table": "activations",
+            "column": "snr_db",
+            "within": "min",
+            "where": {"model": "layerwise", "negative_slope": 0.2, "step": 0},
+        },
+        "along": "depth",
+        "points": [[3, 80.0], [5, 60.0], [30, -5.0]],
+    },
+    {
+        "name": "level",
+        "label": "Table 1",
+        "source": "printed",
+        "value": {
+            "table": "cells",
+            "column": "bytes_per_pixel",
+            "where": {"model": "hybrid", "strategy": "reconstruct"},
+        },
+        "level": 352.0,
+    },
+]
+
+
 def write_run(
     folder: Path,
     depths: Sequence[int] = (3, 5, 28),
@@ -311,7 +340,7 @@ def _manifest(
         "case_text": CASE,
         "axes": {"model": ["layerwise", "hybrid"], "depth": list(depths), "negative_slope": list(slopes)},
         "seeds": list(range(seeds)),
-        "settings": {"data": {"name": "cifar10", "batch_size": 128}, "train": {"steps": 200}},
+        "settings": {"data": {"name": "cifar10", "batch_size": 128}, "train": {"steps": 200}, "reference": REFERENCES},
         "versions": {"gradbench": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "torchvision": "0.28.0"},
         "device": {"name": "NVIDIA H100", "kind": "cuda", "memory": "80 GiB"},
         "flags": {"deterministic": True, "tf32": False},

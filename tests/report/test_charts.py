@@ -18,19 +18,12 @@ import vl_convert
 from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import read_run
 from gradbench.report.figure import Control, Figure, Scene
-from gradbench.report.figures import figures
 from gradbench.report.figures.profile import profile_figure
 from gradbench.report.figures.snr import snr_figure
+from gradbench.report.interaction import interactive, with_legend
 from gradbench.report.palette import Palette
 from gradbench.report.scales import ChosenScale, decibels
 from gradbench.report.words import MINUS
-
-
-@pytest.fixture(scope="module")
-def shown(folder: Path) -> dict[str, Figure]:
-    run = read_run(folder)
-    scene = Scene(summarise_run(run).axes, Palette.of(run.tables["cells"]["strategy"].unique()))
-    return {figure.id: figure for figure in figures(run, scene)}
 
 
 def draw(figure: Figure, place: int = 0, **choices: Any) -> str:
@@ -50,7 +43,8 @@ def draw(figure: Figure, place: int = 0, **choices: Any) -> str:
 def test_charts_follow_the_schema_of_vega_lite_and_say_what_they_show(shown: dict[str, Figure], name: str) -> None:
     assert shown[name].groups == ("layerwise", "hybrid")
     for chart in shown[name].charts:
-        alt.Chart.from_dict({"$schema": alt.Chart("x").mark_point().to_dict()["$schema"], **chart.spec})
+        spec = with_legend(interactive(chart.spec), shown[name].keys)
+        alt.Chart.from_dict({"$schema": alt.Chart("x").mark_point().to_dict()["$schema"], **spec})
         assert len(chart.spec["description"]) > 20
 
 
@@ -130,6 +124,7 @@ def test_a_strategy_keeps_its_colour_across_charts(shown: dict[str, Figure]) -> 
         (key.name, key.colour)
         for name in ("errors", "training", "accuracy", "cost", "memory")
         for key in shown[name].keys
+        if key.selects
     }
     assert len(colours) == len({name for name, _ in colours}) == len({colour for _, colour in colours}) == 5
 

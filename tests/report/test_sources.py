@@ -1,0 +1,91 @@
+"""A source's values stand in the chart of their quantity and in a table, beside ours."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from pathlib import Path
+
+import pandas as pd
+import vl_convert
+
+from gradbench.analysis.tables import read_run
+from gradbench.report.figure import Figure
+from gradbench.report.pack import by_row
+from gradbench.report.references import reference_table
+
+
+def svg_of(figure: Figure, group: str, place: int = 0, **choices: object) -> str:
+    chart = figure.charts[place]
+    values = {"choice_group": group, **{f"choice_{name}": value for name, value in choices.items()}}
+    params = [
+        {**param, "value": values[param["name"]]} if param["name"] in values else param
+        for param in chart.spec["params"]
+    ]
+    datasets = {**chart.spec.get("datasets", {}), chart.data: by_row(figure.data[chart.data])}
+    return str(vl_convert.vegalite_to_svg({**chart.spec, "params": params, "width": 500, "datasets": datasets}))
+
+
+def theirs(svg: str, label: str) -> list[tuple[float, float]]:
+    """Place and value of each point that names the source."""
+    labels = [
+        text.replace("\N{MINUS SIGN}", "-")
+        for text in re.findall(r'aria-label="([^"]*)"', svg)
+        if f"source: {label}" in text
+    ]
+    return [(float(re.findall("x: ([^;]+)", text)[0]), float(re.findall("y: ([^;]+)", text)[0])) for text in labels]
+
+
+def test_a_curve_stands_where_its_conditions_hold(shown: dict[str, Figure]) -> None:
+    figure = shown["snr"]
+    drawn = svg_of(figure, "layerwise", step=0, part="all")
+    assert theirs(drawn, "Figure 11") == [(3, 80), (5, 60), (30, -5)]
+    assert "stroke-dasharray" in drawn
+    assert theirs(svg_of(figure, "hybrid", step=0, part="all"), "Figure 11") == []
+    assert theirs(svg_of(figure, "layerwise", step=200, part="all"), "Figure 11") == []
+    assert theirs(svg_of(figure, "layerwise", step=0, part="blocks"), "Figure 11") == []
+
+
+def test_a_curve_has_the_colour_of_its_series_and_an_entry_in_the_key(shown: dict[str, Figure]) -> None:
+    figure = shown["snr"]
+    (key,) = [key for key in figure.keys if "Figure 11" in key.name]
+    assert key.name.startswith("dashed: ")
+    assert not key.selects
+    (series,) = [key for key in figure.keys if key.means == 0.2]
+    lines = re.findall(r'<path [^>]*stroke-dasharray="5,4"[^>]*>', svg_of(figure, "layerwise", step=0, part="all"))
+    assert [re.findall('stroke="([^"]*)"', line)[0] for line in lines] == [series.colour]
+
+
+def test_the_axis_reaches_the_last_value_of_a_source(shown: dict[str, Figure]) -> None:
+    drawn = svg_of(shown["snr"], "layerwise", step=0, part="all")
+    last = re.findall(r'aria-label="x: 30;[^"]*"[^>]*translate\(([\d.]+),', drawn)
+    assert [float(place) for place in last] == [500 - 12]  # within the padding
+
+
+def test_a_level_spans_the_axis_in_its_panel_alone(shown: dict[str, Figure]) -> None:
+    figure = shown["memory"]
+    assert theirs(svg_of(figure, "hybrid"), "Table 1") == [(3, 352), (28, 352)]
+    assert theirs(svg_of(figure, "layerwise"), "Table 1") == []
+    kept = next(place for place, chart in enumerate(figure.charts) if chart.variant == "saved")
+    assert theirs(svg_of(figure, "hybrid", kept), "Table 1") == []
+
+
+def test_the_table_holds_theirs_beside_ours(folder: Path) -> None:
+    layers = pd.read_csv(folder / "activations.csv")
+    table = reference_table(read_run(folder))
+    assert table.without == 1  # depth 30
+    assert [row.place for row in table.rows] == [
+        "layerwise, negative slope 0.2, step 0, depth 3",
+        "layerwise, negative slope 0.2, step 0, depth 5",
+        "hybrid, reconstruct",
+    ]
+    for row, depth, value in zip(table.rows, (3, 5), (80.0, 60.0), strict=False):
+        lowest: dict[str, float] = {}
+        for one in layers.to_dict("records"):
+            if (one["model"], one["depth"], one["negative_slope"], one["step"]) == ("layerwise", depth, 0.2, 0):
+                lowest[one["cell"]] = min(lowest.get(one["cell"], math.inf), one["snr_db"])
+        ours = statistics.median(lowest.values())
+        assert row.quantity == "SNR (dB)"
+        assert [float(key) for key in row.keys] == [value, round(ours, 4), float(f"{ours - value:.6g}")]
+        assert row.seeds == 3
