@@ -54,7 +54,9 @@ def subject(name: str, depth: int = 3, **settings: object) -> nn.Module:
     """Return a small network in float32: a layer-wise one no deeper than its error law allows."""
     if name == "plain":
         return Plain()
-    return network(**({"name": name, "depth": depth, "width": 4, "pooling": POOLING.get(name)} | settings))
+    layers = 2 if name in ("resnet", "revnet") else 1
+    chosen = {"name": name, "depth": depth, "width": 4, "pooling": POOLING.get(name), "branch_layers": layers}
+    return network(**(chosen | settings))
 
 
 @cache

@@ -13,7 +13,7 @@ from gradbench.models import MODELS
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 from tests.models.networks import images, loss
-from tests.strategies.subjects import EXACT, POOLING, SPECS, over, relative, step, stored_and, subject
+from tests.strategies.subjects import EXACT, SPECS, over, relative, step, stored_and, subject
 
 STORED = STRATEGIES.create("stored")
 REBUILDING = [spec for spec in EXACT if spec != "stored"]
@@ -38,8 +38,8 @@ def test_stored_gradients_are_those_of_finite_differences(name: str) -> None:
 @over(REBUILDING)
 @pytest.mark.parametrize("depth", [1, 4, 32])
 def test_float64_gradients_equal_stored_ones(name: str, strategy: Strategy, depth: int) -> None:
-    pooling = POOLING.get(name) if depth == 4 else ("max",) if name == "revnet" else ()
-    model = subject(name, depth, pooling=pooling).double()
+    deep = {"pooling": ("max",) if name == "revnet" else (), "branch_layers": 1}
+    model = subject(name, depth, **(deep if depth == 32 else {"branch_layers": 2})).double()
     twin, stored, found = stored_and(model, strategy)
     assert all(gradient is not None and gradient.any() for gradient in stored.values())
     if (name, strategy.name, depth) == ("layerwise", "reconstruct", 32):

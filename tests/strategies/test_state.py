@@ -67,13 +67,13 @@ class _Convolutions(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@over(EXACT)
+@over([spec for spec in EXACT if spec != "stored"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_backward_pass_has_the_autocast_of_the_forward_pass(
     name: str, strategy: Strategy, dtype: torch.dtype
 ) -> None:
     torch.manual_seed(3)
-    model, (x,) = subject(name, 2), images(8, dtype=torch.float32)
+    model, (x,) = subject(name, 1), images(8, dtype=torch.float32)
     around = partial(torch.autocast, "cpu", dtype)
     with _Convolutions() as seen:
         twin, stored, found = stored_and(model, strategy, x, around)
@@ -126,7 +126,7 @@ def test_nothing_is_held_when_the_scores_are_dropped(name: str, strategy: Strate
 
 @over([spec for spec in EXACT if spec != "stored"], tuple(MODELS))
 def test_between_the_passes_less_is_kept_than_by_stored_training(name: str, strategy: Strategy) -> None:
-    model, (x,) = subject(name, 6, width=8), images(16, dtype=torch.float32)
+    model, (x,) = subject(name, 6), images(32, dtype=torch.float32)
 
     def saved(strategy: Strategy) -> int:
         with strategy.applied_to(model):

@@ -57,7 +57,7 @@ def test_channels_last(name: str, strategy: Strategy) -> None:
     assert relative(found, stored) < 1e-9
 
 
-@over(SPECS)
+@over(EXACT)
 def test_copies_pickles_and_state_dicts_are_the_same_model(name: str, strategy: Strategy) -> None:
     model, (x,) = subject(name, 2), images(4, dtype=torch.float32)
     step(model, strategy, x)
@@ -110,13 +110,12 @@ def test_a_transform_of_torch_func_gives_the_stored_value_or_is_refused(name: st
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize(
     ("name", "spec"),
-    [("revnet", "reconstruct"), ("hybrid", "reconstruct")]
-    + [("layerwise", spec) for spec in EXACT if spec != "stored"],
+    [("revnet", "reconstruct")] + [("layerwise", spec) for spec in EXACT if spec != "stored"],
 )
 def test_a_compiled_model(name: str, spec: str) -> None:
     torch._dynamo.reset()
     strategy = STRATEGIES.create(spec)
-    model, (x,) = subject(name, 2, pooling=("max",) if name == "revnet" else ()).double(), images(4)
+    model, (x,) = subject(name, 2, pooling=("max",) if name == "revnet" else (), branch_layers=1).double(), images(4)
     twin = copy.deepcopy(model)
     stored = step(twin, STORED, x)
     compiled = torch.compile(model, backend="eager")
@@ -128,7 +127,7 @@ def test_a_compiled_model(name: str, spec: str) -> None:
 
 
 def test_two_processes(tmp_path: Path) -> None:
-    """DistributedDataParallel gives both the mean of the gradients of their own images, on every model."""
+    """DistributedDataParallel gives both the mean of the gradients of their own images."""
     command = [sys.executable, "-m", "tests.strategies.two_processes", "1", tmp_path / "store"]
     other = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
