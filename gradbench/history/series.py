@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from gradbench.compare.environment import environment, environment_key
 from gradbench.errors import UsageError
 
-__all__ = ["Series", "place", "read_manifest", "series_of"]
+__all__ = ["Series", "last_words", "place", "read_manifest", "series_of"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,18 @@ class Series:
 
 def series_of(manifest: Mapping[str, Any]) -> Series:
     """The series of the run with this manifest."""
-    last = {entry.partition("=")[0].strip(): entry for entry in manifest.get("sets", [])}
     cells = {f"cell={name}" for name in manifest.get("only_cells", [])}
-    sets = tuple(sorted({*last.values(), *cells}))
+    sets = tuple(sorted({*last_words(manifest.get("sets", [])), *cells}))
     return Series(manifest["case"], manifest.get("profile"), sets, environment_key(manifest))
+
+
+def last_words(sets: Iterable[str]) -> tuple[str, ...]:
+    """Of "key=value" entries the last on each key, sorted.
+
+    >>> last_words(["seeds=2", "depth=3", "seeds=4"])
+    ('depth=3', 'seeds=4')
+    """
+    return tuple(sorted({entry.partition("=")[0].strip(): entry for entry in sets}.values()))
 
 
 def place(manifest: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from gradbench.compare.match import label
 from gradbench.errors import EXIT
 from gradbench.history.baselines import baseline_of, find_baseline
 from gradbench.history.changes import changes
-from gradbench.history.series import Series, place, series_of
+from gradbench.history.series import Series, last_words, place, series_of
 from gradbench.history.table import read_history, texts_of
 from gradbench.nightly.outcome import Check, Outcome, State
 from gradbench.runner.store import FINISHED
@@ -79,7 +79,7 @@ def failed(case: str, sets: tuple[str, ...], sentence: str, code: int, seconds: 
         torch = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
         torch = ""
-    return Outcome(case, "failed", code, sentence, torch, sets=sets, seconds=round(seconds, 1))
+    return Outcome(case, "failed", code, sentence, torch, sets=last_words(sets), seconds=round(seconds, 1))
 
 
 def _state(comparison: Comparison | None, missing: tuple[str, ...]) -> tuple[State, int]:

@@ -11,9 +11,10 @@ import pytest
 
 from gradbench.errors import EnvironmentError, UsageError
 from gradbench.nightly.github import notes, tell_github
+from gradbench.nightly.judge import failed
 from gradbench.nightly.junit import junit
 from gradbench.nightly.markdown import markdown
-from gradbench.nightly.outcome import Check, Outcome, from_json, to_json, worst
+from gradbench.nightly.outcome import Check, Outcome, from_json, same_place, to_json, worst
 from gradbench.nightly.record import read_night, record
 
 _NASTY = "a|b <script> `x` *y*\x00\x1b, 50 %: c\nd & ]]>"
@@ -94,6 +95,14 @@ def test_a_night_gathers_its_cases_and_replaces_those_that_are_told_again(tmp_pa
     assert read_night(folder) == [_QUIET, other, replace(_QUIET, case="zebra")]
     assert json.loads((folder / "nightly.json").read_text())["date"] == "2026-01-05"
     assert (folder / "summary.md").read_text().startswith("# Night of 2026-01-05\n\n**3 no regression**")
+
+
+def test_a_case_that_failed_is_told_from_others_by_its_sets_as_runs_are() -> None:
+    outcome = failed("mine", ("seeds=3", "depth=1", "seeds=2"), "no GPU", 4, 0.5)
+    ran = replace(_QUIET, torch=f"{outcome.torch.partition('+')[0]}+another-build", sets=("depth=1", "seeds=2"))
+    assert same_place(outcome, ran)
+    assert not same_place(outcome, replace(ran, sets=("depth=1",)))
+    assert not same_place(outcome, replace(ran, torch="2.0.0"))
 
 
 def test_an_outcome_survives_json() -> None:
