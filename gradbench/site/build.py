@@ -10,6 +10,7 @@ from gradbench.history.baselines import baselines
 from gradbench.history.table import read_history
 from gradbench.site.case_page import case_page
 from gradbench.site.chosen import choose
+from gradbench.site.figures.nights import key_of
 from gradbench.site.figures.over_nights import Accepted
 from gradbench.site.folder import SiteFolder
 from gradbench.site.index import CaseCard, index_page
@@ -100,6 +101,5 @@ def _accepted(case_folder: Path) -> Accepted:
     """For each series of nights the days at which a baseline was accepted."""
     found: dict[tuple[str, ...], list[str]] = {}
     for one in baselines(case_folder):
-        key = (one.series.profile or "", " ".join(one.series.sets), one.series.environment)
-        found.setdefault(key, []).append(one.accepted[:10])
+        found.setdefault(key_of(one.series), []).append(one.accepted[:10])
     return found

@@ -9,6 +9,7 @@ from typing import Any
 from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED
 from gradbench.analysis.summary import Summary
 from gradbench.compare.comparison import Comparison
+from gradbench.report.words import ABSENT
 from gradbench.site.shelf import Entry, Pair
 
 __all__ = ["Listed", "Outcome", "Standing", "outcome_of", "when", "where"]
@@ -105,13 +106,17 @@ class Listed:
 
     @property
     def held(self) -> str:
-        """How many of the claims that were measured are held: "12 of 14"."""
-        return f"{self._claims(HELD)} of {self._claims(HELD) + self._claims(NOT_HELD)}"
+        """How many of the claims that were measured are held: "12 of 14", or a dash."""
+        measured = self._claims(HELD) + self._claims(NOT_HELD)
+        return f"{self._claims(HELD)} of {measured}" if measured else ABSENT
 
     @property
-    def unmeasured(self) -> int:
-        """How many claims were not measured."""
-        return self._claims(NOT_MEASURED)
+    def claims(self) -> str:
+        """The same in words, with those that were not measured."""
+        absent = self._claims(NOT_MEASURED)
+        if self.held == ABSENT:
+            return f"{absent} claim{'s' * (absent != 1)} not measured" if absent else "no claims"
+        return f"{self.held} claims held" + (f", {absent} not measured" if absent else "")
 
     @property
     def judged(self) -> Outcome | None:
@@ -124,8 +129,8 @@ class Listed:
 
     @property
     def standing(self) -> Standing:
-        """A regression is bad; a lost cell or a claim that fails wants a look."""
-        if self.judged is not None and self.judged.standing.tone == "bad":
+        """A regression is bad; a cell that is lost or was before, and a claim that fails, want a look."""
+        if self.judged is not None and self.judged.standing.tone != "good":
             return self.judged.standing
         unfinished = any(status not in _FINISHED for status in self.summary.counts)
         if unfinished or self.entry.manifest.get("state", "complete") != "complete":

@@ -9,6 +9,7 @@ from gradbench.history.nights import with_missed
 from gradbench.history.series import Series
 from gradbench.history.table import SERIES
 from gradbench.report.words import ABSENT, number
+from gradbench.site.figures.nights import key_of
 from gradbench.site.listed import Listed
 from gradbench.site.spark import Trend, sparkline
 
@@ -40,8 +41,7 @@ def trend(history: pd.DataFrame, newest: Listed) -> Trend | None:
 
 def _is(history: pd.DataFrame, series: Series) -> pd.Series:
     """Which rows are nights of `series`."""
-    key = dict(zip(SERIES, (series.profile or "", " ".join(series.sets), series.environment), strict=True))
     same = pd.Series(True, index=history.index)
-    for name, value in key.items():
+    for name, value in zip(SERIES, key_of(series), strict=True):
         same &= history[name] == value
     return same

@@ -58,7 +58,13 @@ def test_an_interrupted_run_wants_a_look() -> None:
 def test_a_claim_that_fails_wants_a_look() -> None:
     claims = summary(("held", "not held", "not held", "not measured"), ok=3)
     assert state(of=claims) == ("look", "2 claims not held")
-    assert Listed(entry("new"), claims).held == "1 of 3"
+    assert Listed(entry("new"), claims).claims == "1 of 3 claims held, 1 not measured"
+
+
+def test_claims_in_words() -> None:
+    assert Listed(entry("new"), summary(ok=1)).claims == "no claims"
+    assert Listed(entry("new"), summary(("not measured",))).claims == "1 claim not measured"
+    assert Listed(entry("new"), summary(("held", "held"))).claims == "2 of 2 claims held"
 
 
 def test_the_baseline_decides_before_the_run_before() -> None:
@@ -66,6 +72,10 @@ def test_the_baseline_decides_before_the_run_before() -> None:
     assert state(outcome("previous", regressions=1), outcome("baseline")) == ("good", "fine")
     assert state(outcome("previous"), outcome("baseline", regressions=1)) == ("bad", "1 regression")
     assert state(outcome("baseline", "previous", regressions=1)) == ("bad", "1 regression")
+
+
+def test_fewer_cells_than_before_want_a_look() -> None:
+    assert state(outcome("previous", missing=3, identical=True)) == ("look", "3 missing")
 
 
 def test_an_accepted_run_is_right_whatever_was_before() -> None:

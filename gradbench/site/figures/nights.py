@@ -10,9 +10,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from gradbench.history.series import Series
 from gradbench.history.table import SERIES
 
-__all__ = ["Calendar", "series_names"]
+__all__ = ["Calendar", "key_of", "series_names"]
 
 _TICKS = 5
 
@@ -46,6 +47,11 @@ class Calendar:
             labelExpr=f"{texts}[datum.value / {step}]",
             grid=False,
         )
+
+
+def key_of(series: Series) -> tuple[str, str, str]:
+    """The values of a series in the columns `SERIES` of a history."""
+    return series.profile or "", " ".join(series.sets), series.environment
 
 
 def series_names(history: pd.DataFrame) -> Mapping[tuple[str, ...], str]:
