@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gradbench.invertible import Chain, InvertibleBatchNorm, InvertibleLeakyReLU, State, storing
+from gradbench.invertible import Chain, Invertible, InvertibleBatchNorm, State, storing
 from gradbench.invertible.state import as_output
 from gradbench.strategies.base import Strategy
 from gradbench.strategies.forward import forward_replaced
@@ -50,7 +50,7 @@ class InplaceABN(Strategy):
             yield
 
 
-def pairs(model: nn.Module) -> list[tuple[InvertibleBatchNorm, InvertibleLeakyReLU]]:
+def pairs(model: nn.Module) -> list[tuple[InvertibleBatchNorm, Invertible]]:
     """Return each norm that an activation follows, in a chain or an `nn.Sequential`; none that is used twice."""
     used = Counter(id(child) for module in model.modules() for child in module._modules.values())
     return [
@@ -59,9 +59,16 @@ def pairs(model: nn.Module) -> list[tuple[InvertibleBatchNorm, InvertibleLeakyRe
         if isinstance(module, Chain | nn.Sequential)
         for norm, activation in itertools.pairwise(module.children())
         if isinstance(norm, InvertibleBatchNorm)
-        and isinstance(activation, InvertibleLeakyReLU)
+        and isinstance(activation, Invertible)
+        and activation.kind == "activation"
+        and _has_own_steps(activation)
         and used[id(norm)] == used[id(activation)] == 1
     ]
+
+
+def _has_own_steps(module: Invertible) -> bool:
+    """Return whether the module's steps do without its `forward`, which is replaced."""
+    return type(module).run is not Invertible.run and type(module).backward_step is not Invertible.backward_step
 
 
 def _run(both: Chain, *x: Tensor) -> Tensor | State:

@@ -42,11 +42,11 @@ at = [0, 50]
 dept = [3]
 """)
     assert mistakes(path) == [
-        "5: train.momentun: unknown key: allowed are optimizer, steps, learning_rate, momentum, weight_decay, warmup, "
-        "strategies, evaluate_every, evaluate_images; did you mean 'momentum'?",
+        "5: train.momentun: unknown key: allowed are precision, optimizer, steps, learning_rate, momentum, "
+        "weight_decay, warmup, strategies, evaluate_every, evaluate_images; did you mean 'momentum'?",
         '6: train.learning_rate: must be a number, got "fast"',
         "9: measure.strategies[1]: unknown strategy 'aproximate': allowed are stored, reconstruct, checkpoint, "
-        "approximate, naive-quantize; did you mean 'approximate'?",
+        "inplace-abn, approximate, naive-quantize; did you mean 'approximate'?",
         "13: measure.at: measure.at has 50, beyond train.steps = 0",
         "16: matrix.dept: names no setting: an axis is a setting such as depth, model or train.learning_rate; did you "
         "mean 'depth'?",

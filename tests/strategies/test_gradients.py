@@ -50,6 +50,12 @@ def test_float64_gradients_equal_stored_ones(name: str, strategy: Strategy, dept
         assert torch.equal(buffer, twin.get_buffer(key)), key
 
 
+@over(REBUILDING, ("revnet", "hybrid"))
+def test_another_activation(name: str, strategy: Strategy) -> None:
+    _, stored, found = stored_and(subject(name, activation="smooth").double(), strategy)
+    assert relative(found, stored) < 1e-9
+
+
 @pytest.mark.parametrize("slope", [0.4, 0.2, 0.1])
 def test_the_layerwise_network_follows_its_error_law(slope: float) -> None:
     """Each activation multiplies an error by (1 + s^2) / (2 s), s the slope: Hascoet et al., section 4.1.3.

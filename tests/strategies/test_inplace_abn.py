@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from gradbench.invertible import Chain, InvertibleBatchNorm, InvertibleLeakyReLU, watch_rebuilt
+from gradbench.invertible import Chain, Invertible, InvertibleBatchNorm, InvertibleLeakyReLU, watch_rebuilt
 from gradbench.measure.memory import step_memory
 from gradbench.models import MODELS
 from gradbench.strategies import STRATEGIES
@@ -62,6 +62,22 @@ def test_norms_that_are_used_twice_or_not_invertible_are_left_alone() -> None:
     assert STRATEGY.applies_to(ordinary) == (
         "Sequential has no invertible batch norm with an invertible activation right behind it"
     )
+
+
+def test_a_users_activation_is_left_alone_and_still_acts() -> None:
+    class Double(Invertible):
+        kind = "activation"
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * x
+
+        def inverse(self, y: Tensor) -> Tensor:
+            return y / 2
+
+    model, (x,) = nn.Sequential(*network(1)[:2], Double(), *network(2)[3:]).double(), images(4)
+    stored = step(copy.deepcopy(model), STORED, x)
+    assert len(pairs(model)) == 1
+    assert relative(step(model, STRATEGY, x), stored) < 1e-9
 
 
 def test_an_activation_shared_by_two_norms_still_acts() -> None:
