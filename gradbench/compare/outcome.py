@@ -12,6 +12,7 @@ import pandas as pd
 
 from gradbench.compare.comparison import Finding
 from gradbench.compare.match import label
+from gradbench.results import VERDICTS
 
 __all__ = ["Outcome", "Test", "findings", "frame"]
 
@@ -98,7 +99,7 @@ def findings(tests: Iterable[Test]) -> tuple[Finding, ...]:
 
 def _finding(kind: Any, tests: Sequence[Test], settings: int) -> Finding:
     """The finding that some tests of one check and one strategy make; `settings` is how many were looked at."""
-    worst = max(tests, key=lambda test: abs(math.log(test.ratio)) if test.ratio > 0 else math.inf)
+    worst = max(tests, key=_badness)
     ratios = [test.ratio for test in tests]
     shared = dict.fromkeys(worst.setting) if len(tests) < settings else {}
     setting = {axis: worst.setting[axis] for axis in shared if len({test.setting[axis] for test in tests}) == 1}
@@ -118,6 +119,15 @@ def _finding(kind: Any, tests: Sequence[Test], settings: int) -> Finding:
         pairs=sum(test.pairs for test in tests),
         says=worst.says if len(tests) == 1 else _together(tests, worst, settings),
     )
+
+
+def _badness(test: Test) -> float:
+    """How far a number moved, how large a count became, how bad a verdict is: larger is worse."""
+    if test.ratio > 0:
+        return abs(math.log(test.ratio))
+    if isinstance(test.new, str):
+        return VERDICTS.index(test.new) if test.new in VERDICTS else 0
+    return float(test.new)
 
 
 def _together(tests: Sequence[Test], worst: Test, settings: int) -> str:

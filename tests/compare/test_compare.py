@@ -198,6 +198,18 @@ def test_a_changed_running_statistic_is_a_regression(simulate: Simulate, edited:
     assert finding.says == "changed buffers of checkpoint at depth=4: 3, was 0, in 1 of 4 seeds"
 
 
+def test_of_several_settings_the_worst_is_told(simulate: Simulate, edited: Edited) -> None:
+    def depth(number: int) -> Any:
+        return lambda frame: of("checkpoint")(frame) & (frame["depth"] == number)
+
+    two = edited(edited(simulate(), "cells", depth(2), changed_buffers=3), "cells", depth(6), changed_buffers=7)
+    finding = only(compare(simulate(), two))
+    assert finding.says == (
+        "changed buffers of checkpoint at 2 of 3 settings, the most at depth=6: 7, was 0, in 4 of 4 seeds"
+    )
+    assert (finding.setting, finding.new, finding.pairs) == ({}, 7, 8)
+
+
 def test_missing_gradients_are_a_regression(simulate: Simulate, edited: Edited) -> None:
     lost = edited(simulate(), "cells", of("checkpoint"), missing_gradients=2, verdict="broken")
     comparison = compare(simulate(), lost)
