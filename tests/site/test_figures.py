@@ -82,6 +82,17 @@ def test_a_layer_that_stops_being_finite_changed_most(reports: Path, scene: Scen
     assert np.isposinf(most_changed(both, 1)["new"]).all()
 
 
+def test_a_panel_without_rows_has_an_axis_too(reports: Path, scene: Scene) -> None:
+    base = read_run(reports / "worse" / "run-1").tables["gradients"]
+    few = base[(base["model"] == "hybrid") | (base["depth"] == 3)]
+    figure = layer_figure(layers_of_both(few, few.assign(noise_ratio=2 * few["noise_ratio"]), scene), scene)
+    last = data_of(figure).groupby("x")["r"].max()
+    expression = next(param["expr"] for param in figure.charts[0].spec["params"] if param["name"] == "last_tensor")
+    assert expression == f"[{last[3]}, {last[5]}][indexof([3, 5], choice_x)]"
+    domains = [layer["encoding"]["x"]["scale"]["domain"] for layer in figure.charts[0].spec["layer"][:2]]
+    assert domains == [[0, {"expr": "last_tensor"}]] * 2
+
+
 def test_lines_break_at_missed_nights_and_a_ring_marks_the_step(reports: Path) -> None:
     history = read_history(reports / "worse")
     errors = data_of(night_figures(history, {})[0])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from gradbench.analysis.curves import layer_map
-from gradbench.report.figure import Figure, Key, Scene, missing
+from gradbench.report.figure import Control, Figure, Key, Scene, missing
 from gradbench.report.figures.series import Line, marked
 from gradbench.report.palette import SHAPES
 from gradbench.report.scales import ChosenScale, logarithmic
@@ -72,7 +73,7 @@ def layer_figure(both: pd.DataFrame, scene: Scene) -> Figure:
     drawn = scene.chart("layers", controls).encode(
         x=alt.X(
             "r:Q",
-            scale=alt.Scale(nice=False, padding=12),
+            scale=alt.Scale(domain=[0, alt.ExprRef("last_tensor")], nice=False, padding=12),
             axis=alt.Axis(title="weight tensor, counted from the image", grid=False, tickMinStep=1, format="d"),
         ),
         y=alt.Y("y:Q", scale=scale.scale(), axis=scale.axis(title)),
@@ -91,9 +92,17 @@ def layer_figure(both: pd.DataFrame, scene: Scene) -> Figure:
         _QUESTION,
         "The noise ratio of every weight tensor, median over seeds, in both runs; lower is better. The choices begin "
         "where the change is largest.",
-        (scene.finish(chart, controls, words, params=[scale.param()]),),
+        (scene.finish(chart, controls, words, params=[scale.param(), _last_tensor(frame, controls)]),),
         scene.groups(frame),
         controls,
         tuple(Key(name, colour, SHAPES[shape]) for name, (colour, shape) in (("base", _BASE), ("new", _NEW))),
         {"layers": frame},
     )
+
+
+def _last_tensor(frame: pd.DataFrame, controls: Sequence[Control]) -> dict[str, str]:
+    """The parameter with the last place of the networks that are chosen: a panel may have no row of its own there."""
+    if "x" not in {control.name for control in controls}:
+        return {"name": "last_tensor", "expr": str(int(frame["r"].max()))}
+    last = frame.groupby("x")["r"].max().to_dict()
+    return {"name": "last_tensor", "expr": f"{list(last.values())}[indexof({list(last)}, choice_x)]"}
