@@ -18,6 +18,9 @@ def markdown(summary: Summary, facts: Facts, axes: Sequence[str], change: Compar
     """The summary in Markdown; `change` is the run held against the one before it."""
     parts = [f"# {plain(facts.title)}", plain(facts.question), f"**{plain(summary.sentence)}**"]
     parts.append("\n".join(f"- {plain(line)}" for line in summary.others))
+    parts += [f"Warning: {plain(line)}" for line in summary.warnings]
+    if summary.footing:
+        parts += ["## What the verdicts rest on", "\n".join(f"- {plain(line)}" for line in summary.footing)]
     if change is not None:
         parts += [f"## What changed since {plain(change.base.run)}", plain(change.sentence)]
         parts.append("\n".join(f"- {finding.kind}: {plain(finding.says)}" for finding in change.findings))

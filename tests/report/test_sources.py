@@ -63,6 +63,12 @@ def test_the_axis_reaches_the_last_value_of_a_source(shown: dict[str, Figure]) -
     assert [float(place) for place in last] == [500 - 12]  # within the padding
 
 
+def test_words_stand_on_the_side_where_there_is_room(shown: dict[str, Figure]) -> None:
+    curve = svg_of(shown["snr"], "layerwise", step=0, part="all")  # ends at the right edge of the chart
+    words = re.findall(r"<text ([^>]*)>Figure 11", curve)
+    assert [re.findall('text-anchor="([^"]*)"', text) for text in words] == [["end"]]
+
+
 def test_a_level_spans_the_axis_in_its_panel_alone(shown: dict[str, Figure]) -> None:
     figure = shown["memory"]
     assert theirs(svg_of(figure, "hybrid"), "Table 1") == [(3, 352), (28, 352)]

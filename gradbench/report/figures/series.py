@@ -15,6 +15,8 @@ from gradbench.report.words import number
 
 __all__ = ["Line", "banded", "marked", "with_text"]
 
+#: On an axis with more places than these, those of the sources are not named.
+_MOST_TICKS = 12
 #: A horizontal line to compare with: its value, its words, and which edge of the words stands on it.
 Line = tuple[float, str, Literal["bottom", "top"]]
 
@@ -58,14 +60,15 @@ def banded(
         sources: the sources' values, see `source_rows`.
     """
     field, title, ticks = x
-    places = [*ticks, *([] if sources is None else sources["x"])]
-    low, high = float(min(places)), float(max(places))
+    places = sorted({*ticks, *([] if sources is None else sources["x"].astype(float))})
+    named = places if len(places) <= _MOST_TICKS else list(ticks)
+    low, high = float(places[0]), float(places[-1])
     wide = low > 0 and high / low > 20
     x_scale = alt.Scale(type="log" if wide else "linear", domain=[low, high], padding=12, nice=False)
     across = alt.X(
         f"{field}:Q",
         scale=x_scale,
-        axis=alt.Axis(title=title, values=list(ticks), labelExpr="toString(datum.value)", grid=False),
+        axis=alt.Axis(title=title, values=named, labelExpr="toString(datum.value)", grid=False),
     )
     up = alt.Y("y:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title))
     base = scene.chart(data, controls).encode(x=across, color=colour)
@@ -80,7 +83,7 @@ def banded(
     rules = marked(lines, y_scale.scale(), y_scale.axis(y_title))
     median = base.mark_line(strokeWidth=2, aria=False).encode(y=up)
     points = base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip)
-    theirs = [] if sources is None else source_layers(sources, scene, controls, up, across)
+    theirs = [] if sources is None else source_layers(sources, scene, controls, up, across, (low, high))
     return alt.layer(band, *rules, *theirs, median, points)
 
 

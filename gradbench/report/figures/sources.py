@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
@@ -18,6 +18,8 @@ __all__ = ["Quantities", "source_keys", "source_layers", "source_rows"]
 #: Tables and columns whose values a chart shows, each with what more is known of the rows that show it.
 Quantities = Mapping[tuple[str, str], Mapping[str, Any]]
 
+#: Where the words stand at an end in the left half and in the right half of a chart.
+_SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (("<=", "left", 2), (">", "right", 0))
 _OTHER = "var(--ink-2)"
 _DASHES = "M0 5h3v2h-3zM4.5 5h3v2h-3zM9 5h3v2h-3z"
 
@@ -63,8 +65,13 @@ def source_rows(
     return found.assign(first=_carries_the_words(found, [name for name in columns if name != series]))
 
 
-def source_layers(rows: pd.DataFrame, scene: Scene, controls: Sequence[Control], up: alt.Y, across: alt.X) -> list[Any]:
-    """The layers that draw `rows`: dashed lines, hollow points to hover, and the words at an end."""
+def source_layers(
+    rows: pd.DataFrame, scene: Scene, controls: Sequence[Control], up: alt.Y, across: alt.X, reach: tuple[float, float]
+) -> list[Any]:
+    """The layers that draw `rows`: dashed lines, hollow points to hover, and the words at an end.
+
+    `reach` is what the horizontal axis spans: words go to that side of the end on which there is more room.
+    """
     if rows.empty:
         return []
     rows = rows.drop(columns=["lo", "hi"])
@@ -77,13 +84,22 @@ def source_layers(rows: pd.DataFrame, scene: Scene, controls: Sequence[Control],
         alt.Tooltip("x:Q", title=scene.along),
         alt.Tooltip("t:N", title="its value"),
     ]
-    words = base.transform_filter("datum.first").encode(text="label:N", color=alt.value("var(--ink-2)"))
+    middle = sum(reach) / 2
+    words = (
+        base.transform_filter("datum.first")
+        .transform_joinaggregate(end="max(x)", groupby=["name"])
+        .transform_filter("datum.x === datum.end")
+        .encode(text="label:N", color=alt.value("var(--ink-2)"))
+    )
     return [
         base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, aria=False),
         base.mark_point(filled=False, size=26, strokeWidth=1.25, opacity=1).encode(tooltip=tooltip),
-        words.transform_joinaggregate(end="max(x)", groupby=["name"])
-        .transform_filter("datum.x === datum.end")
-        .mark_text(align="left", baseline="bottom", dx=2, dy=-9, fontSize=11, aria=False),
+        *(
+            words.transform_filter(f"datum.x {side} {middle}").mark_text(
+                align=align, baseline="bottom", dx=shift, dy=-9, fontSize=11, aria=False
+            )
+            for side, align, shift in _SIDES
+        ),
     ]
 
 
