@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from gradbench.analysis.axes import Axes, read_axes
+from gradbench.analysis.floors import floors
+from gradbench.analysis.noise import below_noise, too_few_minibatches
 from gradbench.analysis.settings import by_setting, failures
 from gradbench.analysis.tables import Run, read_run
 from gradbench.analysis.verdict import other_lines, verdict_sentence
@@ -23,6 +25,8 @@ class Summary:
     Attributes:
         sentence: the verdict on the strategy that the case names first, in one sentence.
         others: the verdict on each other strategy, in a line that its name begins.
+        footing: what the verdicts rest on: the floors under every error, and how far errors are below SGD's noise.
+        warnings: strategies whose verdicts want more minibatches than the run measured.
         claims: rows of `results.CLAIMS`.
         counts: rows of `cells` (a cell and a strategy) by status.
         by_setting: a row a setting, see `gradbench.analysis.settings.by_setting`.
@@ -32,6 +36,8 @@ class Summary:
 
     sentence: str
     others: tuple[str, ...]
+    footing: tuple[str, ...]
+    warnings: tuple[str, ...]
     claims: tuple[dict[str, Any], ...]
     counts: dict[str, int]
     by_setting: pd.DataFrame
@@ -58,6 +64,8 @@ def summarise_run(run: Run) -> Summary:
     return Summary(
         sentence=verdict_sentence(settings, axes, first),
         others=other_lines(settings, axes, first),
+        footing=(*floors(run), *below_noise(run)),
+        warnings=too_few_minibatches(run),
         claims=tuple({str(key): value for key, value in row.items()} for row in claims),
         counts={str(status): int(count) for status, count in cells["status"].value_counts().items()},
         by_setting=settings,

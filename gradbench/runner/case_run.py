@@ -180,6 +180,8 @@ class CaseRun:
             print(summary.sentence)
             for line in summary.others:
                 print(f"  {line}")
+            for line in summary.warnings:
+                print(f"warning: {line}")
             for claim in summary.claims:
                 print(_claim(claim))
             print(f"cells: {_counts(self._statuses.get(one.key, 'missing') for one in self._planned)}")
