@@ -99,7 +99,6 @@ def _panel(figure: Figure, chart: Chart, group: str) -> dict[str, Any]:
     return resolved(
         {
             **spec,
-            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
             "width": _WIDTH,
             "title": {"text": group or figure.question, "subtitle": ", ".join(chosen)},
             "params": [

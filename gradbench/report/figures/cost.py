@@ -113,6 +113,6 @@ def memory_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Refere
         tuple(charts),
         scene.groups(shown[first]),
         (variant, *controls),
-        (*scene.strategy_keys(shown[first]), *source_keys(pd.concat(known))),
+        (*scene.strategy_keys(shown[first]), *source_keys(*known)),
         data,
     )

@@ -75,6 +75,6 @@ def error_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Referen
         tuple(charts),
         scene.groups(everything),
         (variant, *others),
-        (*scene.strategy_keys(everything), *source_keys(pd.concat(known))),
+        (*scene.strategy_keys(everything), *source_keys(*known)),
         data,
     )

@@ -103,9 +103,10 @@ def source_layers(
     ]
 
 
-def source_keys(rows: pd.DataFrame) -> tuple[Key, ...]:
-    """An entry of the key for each source."""
-    return tuple(Key(f"dashed: {label}", _OTHER, _DASHES, selects=False) for label in rows["label"].unique())
+def source_keys(*frames: pd.DataFrame) -> tuple[Key, ...]:
+    """An entry of the key for each source in what `source_rows` returned for the charts of a figure."""
+    labels = dict.fromkeys(label for rows in frames for label in rows["label"])
+    return tuple(Key(f"dashed: {label}", _OTHER, _DASHES, selects=False) for label in labels)
 
 
 def _series(rows: pd.DataFrame) -> list[alt.Detail]:
