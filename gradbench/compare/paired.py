@@ -9,7 +9,7 @@ of each axis, then the settings, tested in turn.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,12 +84,17 @@ def _families(matched: Matched, quantity: Quantity) -> Iterator[_Family]:
     if rows.empty:
         return
     changed = set(rows.loc[rows["changed"], "strategy"])
-    means = rows.groupby(["strategy", "cell"], sort=False)[["base", "new", "value"]].mean()
-    pairs = rows.drop_duplicates(["strategy", "cell"])[["strategy", "cell", *matched.axes, "seed"]]
-    pairs = pairs.assign(**{name: means[name].to_numpy() for name in ("base", "new", "value")})
+    pairs = rows if quantity.table == "cells" else _means(rows, matched.axes)
     for strategy, mine in pairs.groupby("strategy", sort=False):
         differing = int((mine["value"] != 0).sum())
         yield _Family(quantity, str(strategy), matched.axes, rows, mine, strategy in changed, differing)
+
+
+def _means(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """One row for each strategy and cell: the means of its weight tensors or layers and steps."""
+    means = rows.groupby(["strategy", "cell"], sort=False)[["base", "new", "value"]].mean()
+    pairs = rows.drop_duplicates(["strategy", "cell"])[["strategy", "cell", *axes, "seed"]]
+    return pairs.assign(**{name: means[name].to_numpy() for name in ("base", "new", "value")})
 
 
 def _exact(family: _Family, rules: Rules) -> Iterator[Test]:

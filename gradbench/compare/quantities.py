@@ -114,7 +114,10 @@ def differences(matched: Matched, quantity: Quantity) -> Rows:
     if quantity.column == "rel_error":
         both &= (table[f"kind{BASE}"] == "weight").to_numpy()
         columns += [f"{column}{side}" for column in ("rel_error_truth", "excess") for side in (BASE, NEW)]
-    rows, old, new = table.loc[both, columns], old[both], new[both]
+    rows: Rows = table.loc[both, columns]
+    old, new = old[both], new[both]
+    if rows.empty:
+        return rows
     if quantity.column == "rel_error":
         value = _errors(matched, rows, old, new)
     elif quantity.scale == "decibel":
