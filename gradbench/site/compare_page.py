@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from gradbench.report.palette import Palette
 from gradbench.report.rows import Field
 from gradbench.report.words import axis_name, number
 from gradbench.site.figures.ratios import ratio_figure
-from gradbench.site.figures.through_layers import layer_figure, layers_of_both, most_changed
+from gradbench.site.figures.through_layers import QUESTION, layer_figure, layers_of_both, most_changed
 from gradbench.site.links import INDEX, case_path, link
 from gradbench.site.listed import outcome_of, when, where
 from gradbench.site.shelf import Entry, Pair
@@ -49,11 +50,9 @@ def compare_page(pair: Pair, base: Run, new: Run, comparison: Comparison) -> str
     """The HTML of a comparison."""
     to = partial(link, pair.page)
     axes = read_axes(new.tables["cells"], new.axes)
-    strategies = dict.fromkeys(
-        str(name) for name in [*base.tables["cells"]["strategy"], *new.tables["cells"]["strategy"]]
-    )
+    strategies = dict.fromkeys(str(name) for run in (base, new) for name in run.tables["cells"]["strategy"])
     scene = Scene(axes, Palette.of(strategies))
-    layers, tensors = _layers(base, new, scene)
+    layers, tensors = _layers(base, new, comparison, scene)
     figures = [ratio_figure(comparison, scene), layers]
     title = str(new.manifest.get("title") or pair.new.case)
     return render(
@@ -87,11 +86,11 @@ def _side(entry: Entry, url: str) -> dict[str, str]:
     return {"name": entry.name, "url": url, "when": when(entry.manifest), "where": where(entry.manifest)}
 
 
-def _layers(base: Run, new: Run, scene: Scene) -> tuple[Figure, pd.DataFrame]:
+def _layers(base: Run, new: Run, comparison: Comparison, scene: Scene) -> tuple[Figure, pd.DataFrame]:
     """The figure of the layers, and the tensors that changed most."""
-    if base.axes != new.axes:
-        question = "In which layers did the error change?"
-        return missing("layers", question, "The two runs have different axes."), pd.DataFrame()
+    if base.axes != new.axes or comparison.identical:
+        why = "In none: the runs are identical." if comparison.identical else "The two runs have different axes."
+        return missing("layers", QUESTION, why), pd.DataFrame()
     both = layers_of_both(base.tables["gradients"], new.tables["gradients"], scene)
     return layer_figure(both, scene), most_changed(both, _TENSORS)
 
@@ -133,11 +132,14 @@ def _field(value: float) -> Field:
 
 def _looked(tests: pd.DataFrame, strategies: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A row for each check: for each strategy, and for what has none, how many tests had which outcome."""
-    for check, rows in tests.groupby("check", sort=False):
-        found = [_outcomes(rows[rows["strategy"] == strategy]) for strategy in strategies]
-        yield {"check": str(check).replace("_", " "), "outcomes": found}
+    found: dict[str, dict[str, Counter[str]]] = {}
+    for check, strategy, outcome in zip(tests["check"], tests["strategy"], tests["outcome"], strict=True):
+        found.setdefault(check, {}).setdefault(strategy, Counter())[outcome] += 1
+    for check, counts in found.items():
+        yield {"check": check.replace("_", " "), "outcomes": [_outcomes(counts.get(name)) for name in strategies]}
 
 
-def _outcomes(tests: pd.DataFrame) -> str:
-    counts = tests["outcome"].value_counts(sort=False)
-    return ", ".join(str(outcome) if len(tests) == 1 else f"{count} {outcome}" for outcome, count in counts.items())
+def _outcomes(counts: Counter[str] | None) -> str:
+    if not counts:
+        return ""
+    return ", ".join(outcome if counts.total() == 1 else f"{count} {outcome}" for outcome, count in counts.items())

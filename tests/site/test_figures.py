@@ -124,7 +124,7 @@ def test_one_night_makes_no_line(reports: Path) -> None:
 def test_series_of_nights_can_be_chosen(reports: Path) -> None:
     history = read_history(reports / "worse")
     other = history.assign(environment="0123456789ab", torch="2.9.1")
-    both = pd.concat([history, other[other["night"] < "2026-10-20"]], ignore_index=True)
+    both = pd.concat([other[other["night"] < "2026-10-20"], history], ignore_index=True)
     figure = night_figures(both, {})[0]
     assert figure.controls[0].options == (
         ("profile quick, AMD EPYC, torch 2.13.0", 0),  # the one with the newest night stands first

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from gradbench.analysis.axes import Axes
 from gradbench.analysis.summary import Summary
 from gradbench.history.series import Series
 from gradbench.site.index import CaseCard
@@ -26,7 +25,8 @@ def entry(name: str, **manifest: Any) -> Entry:
 
 def summary(claims: tuple[str, ...] = (), **counts: int) -> Summary:
     rows = tuple({"status": status} for status in claims)
-    return Summary("It is so.", (), rows, counts, pd.DataFrame(), pd.DataFrame(), Axes("", (), (), {}))
+    empty: dict[str, Any] = dict.fromkeys((field.name for field in fields(Summary)), ())
+    return Summary(**empty | {"claims": rows, "counts": counts})
 
 
 def outcome(

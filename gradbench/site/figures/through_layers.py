@@ -16,9 +16,10 @@ from gradbench.report.palette import SHAPES
 from gradbench.report.scales import ChosenScale, logarithmic
 from gradbench.report.words import number
 
-__all__ = ["layer_figure", "layers_of_both", "most_changed"]
+__all__ = ["QUESTION", "layer_figure", "layers_of_both", "most_changed"]
 
-_QUESTION = "In which layers did the error change?"
+#: The figure's heading.
+QUESTION = "In which layers did the error change?"
 _KEYS = ["g", "x", "s", "step", "r", "name"]
 _NOISE: tuple[Line, ...] = ((1.0, "SGD noise", "bottom"), (0.1, "a tenth of it", "top"))
 _BASE, _NEW = ("var(--c0)", "circle"), ("var(--c1)", "diamond")
@@ -49,9 +50,9 @@ def most_changed(both: pd.DataFrame, count: int) -> pd.DataFrame:
 def layer_figure(both: pd.DataFrame, scene: Scene) -> Figure:
     """The noise ratio of every weight tensor, base and new, along the network."""
     if both.empty:
-        return missing("layers", _QUESTION, "No weight tensor was measured in both runs.")
+        return missing("layers", QUESTION, "No weight tensor was measured in both runs.")
     if not (both["change"] > 0).any():
-        return missing("layers", _QUESTION, "In none: every weight tensor has the same noise ratio in both runs.")
+        return missing("layers", QUESTION, "In none: every weight tensor has the same noise ratio in both runs.")
     frame = pd.concat(
         [both.assign(which=which, y=both[which]).drop(columns=["base", "new", "change"]) for which in ("base", "new")]
     )
@@ -89,7 +90,7 @@ def layer_figure(both: pd.DataFrame, scene: Scene) -> Figure:
     words = "Line chart: noise ratio of every weight tensor from the image on, one line for each of the two runs."
     return Figure(
         "layers",
-        _QUESTION,
+        QUESTION,
         "The noise ratio of every weight tensor, median over seeds, in both runs; lower is better. The choices begin "
         "where the change is largest.",
         (scene.finish(chart, controls, words, params=[scale.param(), _last_tensor(frame, controls)]),),
