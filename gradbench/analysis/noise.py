@@ -77,8 +77,8 @@ def below_noise(run: Run) -> tuple[str, ...]:
         ratio = float(worst["noise_ratio"])
         where = f"{worst['parameter']} at step {worst['step']}"
         text = (
-            f"{strategy}: in power, the error of the whole gradient is {_times(float(whole.median()))} the noise of SGD in the "
-            f"median, that of the worst layer ({where}) {_times(ratio)} it"
+            f"{strategy}: in power, the error of the whole gradient is {_times(float(whole.median()))} the noise of "
+            f"SGD in the median, that of the worst layer ({where}) {_times(ratio)} it"
         )
         if batch_size and 0 < ratio < LIMITS[0]:
             text += (
