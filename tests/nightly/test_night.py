@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -157,7 +158,7 @@ def test_a_night_that_was_killed_goes_on_where_it_ended(second: Nights) -> None:
     before = second.history()
     second.plant("hang")
     process = second.start("2026-01-06")
-    _wait(lambda: len(list((second.out / "mine/.cells/2026-01-06").glob("[!e]*.json"))) == _CELLS - 1)
+    _wait(lambda: len(_finished(second.out / "mine/.cells/2026-01-06")) == _CELLS - 1)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (second.out / "nightly/2026-01-06").exists()
@@ -172,7 +173,7 @@ def test_a_night_that_was_killed_goes_on_where_it_ended(second: Nights) -> None:
 def test_an_interrupted_night_says_how_it_goes_on_and_its_run_is_replaced(second: Nights) -> None:
     second.plant("hang")
     process = second.start("2026-01-06")
-    _wait(lambda: len(list((second.out / "mine/.cells/2026-01-06").glob("[!e]*.json"))) == _CELLS - 1)
+    _wait(lambda: len(_finished(second.out / "mine/.cells/2026-01-06")) == _CELLS - 1)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == EXIT.INTERRUPTED
@@ -264,6 +265,10 @@ def test_a_real_cell_with_a_planted_fault_is_found(nights: Nights) -> None:
 
 def _failing(junit: ElementTree.Element, kind: str = "failure") -> list[str]:
     return [case.attrib["name"] for case in junit.iter("testcase") if case.find(kind) is not None]
+
+
+def _finished(cells: Path) -> list[Path]:
+    return [path for path in cells.glob("*.json") if not path.name.startswith("environment-")]
 
 
 def _wait(condition: Callable[[], bool]) -> None:
