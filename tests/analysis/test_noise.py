@@ -62,8 +62,8 @@ def test_what_is_below_the_noise_is_said_with_an_extrapolation_that_calls_itself
     (sentence,) = below_noise(a_run(ROWS))
     assert sentence == (
         "approximate:4: in power, the error of the whole gradient is 92.6 times below the noise of SGD in the median, "
-        "that of the worst layer (b at step 0) 20 times below it; extrapolated from batch size 64, it would no longer be "
-        "an order of magnitude below at 128."
+        "that of the worst layer (b at step 0) 20 times below it; extrapolated from batch size 64, it would no longer "
+        "be an order of magnitude below at 128."
     )
     assert batch_size_at(0.05, 64) == 128
     assert below_noise(a_run([ROWS[0], ("c", "checkpoint", *ROWS[0][2:])])) == ()
