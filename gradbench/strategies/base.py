@@ -38,5 +38,7 @@ class Strategy(ABC):
     def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
         """Return the context around one or more forward and backward passes of `model`.
 
-        Leaving it restores the model, after an exception too.
+        `model` may be a part of a larger one: what runs inside its `forward` is affected, and nothing else, so that
+        several strategies, or one on several parts, may be nested. Leaving it restores the model, after an exception
+        too.
         """
