@@ -8,6 +8,17 @@ import pytest
 import torch
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--device cuda`: what the tests make without naming a device is made there."""
+    parser.addoption("--device", default="cpu", help="where tensors and modules are made: cpu, or cuda")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make everything on the wanted device."""
+    if config.getoption("--device") != "cpu":
+        torch.set_default_device(config.getoption("--device"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests marked `gpu` and `browser` where there is none."""
     lacking = {}
