@@ -73,6 +73,7 @@ class InPrecision(Strategy):
     def __init__(self, strategy: Strategy, precision: Precision) -> None:
         self.strategy, self.precision = strategy, precision
         self.rebuilds = strategy.rebuilds
+        self.random = strategy.random
 
     @property
     def name(self) -> str:

@@ -21,9 +21,12 @@ class Strategy(ABC):
 
     Attributes:
         rebuilds: whether activations are rebuilt, so that each has a signal-to-noise ratio.
+        random: whether it draws random numbers of its own, such as those of a stochastic rounding, from torch's global
+            generators, so that its gradient is another at every draw.
     """
 
     rebuilds: bool = False
+    random: bool = False
 
     @property
     @abstractmethod
