@@ -7,6 +7,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+from gradbench.measure.precision import use_plain_float32
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--device cuda`: what the tests make without naming a device is made there."""
@@ -14,9 +16,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make everything on the wanted device."""
+    """Make everything on the wanted device, in the arithmetic in which everything is measured."""
     if config.getoption("--device") != "cpu":
         torch.set_default_device(config.getoption("--device"))
+        use_plain_float32()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -74,7 +74,7 @@ def test_the_backward_pass_has_the_autocast_of_the_forward_pass(
 ) -> None:
     torch.manual_seed(3)
     model, (x,) = subject(name, 1), images(8, dtype=torch.float32)
-    around = partial(torch.autocast, "cpu", dtype)
+    around = partial(torch.autocast, x.device.type, dtype)
     with _Convolutions() as seen:
         twin, stored, found = stored_and(model, strategy, x, around)
     assert seen.dtypes == {dtype}
