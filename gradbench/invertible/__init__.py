@@ -2,7 +2,7 @@
 
 from gradbench.invertible.activation import InvertibleLeakyReLU
 from gradbench.invertible.batchnorm import InvertibleBatchNorm
-from gradbench.invertible.chain import Chain, storing
+from gradbench.invertible.chain import Chain, rebuilding, storing
 from gradbench.invertible.coupling import AdditiveCoupling, SplitConvolution
 from gradbench.invertible.gradients import Gradients
 from gradbench.invertible.layers import LayerInfo, layers
@@ -30,6 +30,7 @@ __all__ = [
     "SplitConvolution",
     "State",
     "layers",
+    "rebuilding",
     "storing",
     "watch_rebuilt",
 ]

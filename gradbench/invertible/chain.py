@@ -6,8 +6,9 @@ gradients with it, and what was rebuilt is dropped as soon as the next module ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +20,7 @@ from gradbench.invertible.protocol import Invertible, steps_of
 from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state
 from gradbench.invertible.watch import report, watching
 
-__all__ = ["Chain", "storing"]
+__all__ = ["Chain", "rebuilding", "storing"]
 
 
 class Chain(Invertible):
@@ -41,7 +42,6 @@ class Chain(Invertible):
 
     def __init__(self, *modules: nn.Module | dict[str, Any]) -> None:
         super().__init__()
-        self._stored = 0
         self._checked = False
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else dict(enumerate(modules))
         for name, module in named.items():
@@ -56,10 +56,19 @@ class Chain(Invertible):
         return iter(self._modules.values())
 
     def forward(self, *x: Tensor) -> Tensor | State:
-        """Return the last module's output, as one autograd node unless the chain is inside `storing`."""
-        if self._stored or not torch.is_grad_enabled():
-            return as_output(self._pass(x, lambda module, x: (as_state(module(*x)), None))[0])
-        return _apply_node(self, x)
+        """Return the last module's output: one autograd node for each run of modules outside `storing`."""
+        stored = [_has_stored(module) for module in self] if torch.is_grad_enabled() else [True]
+        if not any(stored):
+            return _apply_node(self, x)
+        parts = self._modules.items() if all(stored) else self._runs(stored)
+        return as_output(self._pass(x, lambda module, x: (as_state(module(*x)), None), parts)[0])
+
+    def _runs(self, stored: list[bool]) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the stored modules by their names, and between them a chain, without one, for each run of others."""
+        members = zip(self._modules.items(), stored, strict=True)
+        for together, run in itertools.groupby(members, lambda member: member[1]):
+            named: dict[str, Any] = dict(item for item, _ in run)
+            yield from named.items() if together else [("", Chain(named))]
 
     def inverse(self, *y: Tensor) -> Tensor | State:
         """Return the first module's input, by each module's own `inverse`."""
@@ -71,19 +80,24 @@ class Chain(Invertible):
 
     def run(self, x: State) -> tuple[State, Memo]:
         """Return the output and the modules' memos."""
-        return self._pass(x, lambda module, x: steps_of(module).run(x))
+        return self._pass(x, lambda module, x: steps_of(module).run(x), self._modules.items())
 
-    def _pass(self, x: State, step: Callable[[nn.Module, State], tuple[State, Memo]]) -> tuple[State, Memo]:
+    def _pass(
+        self,
+        x: State,
+        step: Callable[[nn.Module, State], tuple[State, Memo]],
+        modules: Iterable[tuple[str, Any]],
+    ) -> tuple[State, Memo]:
         """Return the last output of `step`, module by module, and its memos; errors name the module."""
         memos = []
         checking = not self._checked and not torch.compiler.is_compiling()
-        for name, module in self._modules.items():
+        for name, module in modules:
             try:
                 x, memo = step(module, x)
                 if checking:
                     _check_finite(x)
             except LayerError as error:
-                raise error.inside(name) from None
+                raise (error.inside(name) if name else error) from None
             memos.append(memo)
         self._checked = self._checked or checking
         return x, tuple(memos)
@@ -125,14 +139,47 @@ def _check_finite(state: State) -> None:
         raise LayerError("gives values that are not finite")
 
 
+#: How many modules are stored at present: where there are none, a chain need not look.
+_stored_modules = 0
+
+
+def _has_stored(module: nn.Module) -> bool:
+    return _stored_modules > 0 and any(getattr(part, "_stored", False) for part in module.modules())
+
+
+def storing(model: nn.Module) -> AbstractContextManager[None]:
+    """Make every module in a chain of `model` ordinary autograd, which stores all activations.
+
+    `model` may be a part of a larger one, also one module of a chain, which is then two nodes, before and behind it.
+    What is around a stored part, such as a coupling around a layer of its branch, runs by plain autograd as well.
+    Contexts may be nested: the innermost counts.
+    """
+    return _marked(model, True)
+
+
+def rebuilding(model: nn.Module) -> AbstractContextManager[None]:
+    """Undo `storing` for `model`, or a part of it: what stands in its chains is rebuilt again."""
+    return _marked(model, False)
+
+
 @contextmanager
-def storing(model: nn.Module) -> Iterator[None]:
-    """Make every chain of `model` ordinary autograd, which stores all activations. Contexts may be nested."""
-    chains = [module for module in model.modules() if isinstance(module, Chain)]
-    for chain in chains:
-        chain._stored += 1
+def _marked(model: nn.Module, stored: bool) -> Iterator[None]:
+    before = [(module, getattr(module, "_stored", False)) for module in model.modules()]
+    for module, _ in before:
+        _mark(module, stored)
     try:
         yield
     finally:
-        for chain in chains:
-            chain._stored -= 1
+        for module, was in before:
+            _mark(module, was)
+
+
+def _mark(module: nn.Module, stored: bool) -> None:
+    """Only what is stored has the attribute, so that no module keeps a trace."""
+    global _stored_modules
+    attributes = vars(module)
+    _stored_modules += stored - ("_stored" in attributes)
+    if stored:
+        attributes["_stored"] = True
+    else:
+        attributes.pop("_stored", None)

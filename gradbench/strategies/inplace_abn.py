@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gradbench.invertible import Chain, Invertible, InvertibleBatchNorm, State, storing
+from gradbench.invertible import Chain, Invertible, InvertibleBatchNorm, State, rebuilding, storing
 from gradbench.invertible.state import as_output
 from gradbench.strategies.base import Strategy
 from gradbench.strategies.forward import forward_replaced
@@ -73,7 +73,8 @@ def _has_own_steps(module: Invertible) -> bool:
 
 def _run(both: Chain, *x: Tensor) -> Tensor | State:
     """Run norm and activation, as one autograd node where there is a graph."""
-    return both(*x) if torch.is_grad_enabled() else as_output(both.run(x)[0])
+    with rebuilding(both):
+        return both(*x) if torch.is_grad_enabled() else as_output(both.run(x)[0])
 
 
 def _hand_on(*x: Tensor) -> Tensor | State:
