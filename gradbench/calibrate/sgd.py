@@ -20,7 +20,8 @@ from gradbench.calibrate.count import Count, Estimate, count, estimate
 from gradbench.case.schema import Data
 from gradbench.data.batches import Batches
 from gradbench.data.dataset import Dataset
-from gradbench.measure.gradients import Loss, measure_gradients
+from gradbench.measure.batch import Loss
+from gradbench.measure.gradients import measure_gradients
 from gradbench.strategies.stored import Stored
 
 __all__ = ["calibrate_sgd"]

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gradbench.invertible import LayerInfo, layers, watch_rebuilt
-from gradbench.measure.gradients import Batch, gradients_of, preserved
+from gradbench.measure.batch import Batch, Loss, call
+from gradbench.measure.gradients import gradients_of, preserved
 from gradbench.strategies.base import Strategy
 
 __all__ = ["RebuiltActivation", "decibel", "measure_activations"]
@@ -50,7 +52,7 @@ class _Seen:
 
 
 def measure_activations(
-    model: nn.Module, reference: Strategy, strategy: Strategy, batch: Batch
+    model: nn.Module, reference: Strategy, strategy: Strategy, batch: Batch, loss: Loss = F.cross_entropy
 ) -> list[RebuiltActivation]:
     """Compare every rebuilt layer input of one backward pass with the stored forward pass of the same batch.
 
@@ -60,14 +62,15 @@ def measure_activations(
         model: in training mode; left as it was. The forward pass must be deterministic.
         reference: the stored strategy.
         strategy: one that rebuilds.
-        batch: images (N, 3, H, W) and labels.
+        batch: inputs and target.
+        loss: from output and target to the loss.
     """
     seen = _Seen()
     listed = layers(model)
     hooks = [info.module.register_forward_hook(seen) for info in listed]
     try:
         with preserved(model), torch.no_grad(), reference.applied_to(model):
-            model(batch[0])
+            call(model, batch[0])
     finally:
         for hook in hooks:
             hook.remove()
@@ -81,7 +84,7 @@ def measure_activations(
         rebuilt.append((place[module][0], torch.stack([*_powers(x, true_x), *_powers(y, true_y), _flips(x, true_x)])))
 
     with preserved(model), watch_rebuilt(compare):
-        gradients_of(model, strategy, batch)
+        gradients_of(model, strategy, batch, loss)
     return [_record(position, values.tolist(), listed[position]) for position, values in sorted(rebuilt, key=_first)]
 
 

@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradbench.measure.gradients import Batch, preserved
+from gradbench.measure.batch import Batch, Loss, call, tensors
+from gradbench.measure.gradients import preserved
 from gradbench.measure.memory import StepMemory, step_memory
 from gradbench.strategies.base import Strategy
 
@@ -34,35 +35,42 @@ def measure_cost(
     repeats: int,
     beside: Callable[[], AbstractContextManager[None]] = nullcontext,
     alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    loss: Loss = F.cross_entropy,
 ) -> Mapping[str, Cost]:
     """Measure every strategy's step on the same batch: memory once, then time in turn (A B A B).
 
     Args:
         model: in training mode; left as it was.
         strategies: names must differ.
-        batch: images and labels on the model's device.
+        batch: inputs and target on the model's device.
         repeats: timed steps of each strategy; the median counts.
         beside: gives the context in which others may use the device, for warming up and for memory.
         alone: gives the context in which nothing else uses it, for the timed part.
+        loss: from output and target to the loss.
     """
-    x, y = batch
+    inputs, target = batch
+    device = next(model.parameters()).device
+
+    def forward() -> Tensor:
+        return loss(call(model, inputs), target)
+
     memory: dict[str, StepMemory] = {}
     seconds: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
     with preserved(model):
         with beside():
             for strategy in strategies:
                 with strategy.applied_to(model):
-                    F.cross_entropy(model(x), y).backward()
-                    memory[strategy.name] = step_memory(model, batch, lambda: F.cross_entropy(model(x), y))
-            _now(x.device)  # what was sent to the device ends before others may have it alone
+                    forward().backward()
+                    memory[strategy.name] = step_memory(model, list(tensors(batch)), forward)
+            _now(device)  # what was sent to the device ends before others may have it alone
         with alone():
             for _ in range(repeats):
                 for strategy in strategies:
                     model.zero_grad(set_to_none=True)
                     with strategy.applied_to(model):
-                        started = _now(x.device)
-                        F.cross_entropy(model(x), y).backward()
-                        seconds[strategy.name].append(_now(x.device) - started)
+                        started = _now(device)
+                        forward().backward()
+                        seconds[strategy.name].append(_now(device) - started)
     return {name: Cost(memory[name], statistics.median(times)) for name, times in seconds.items()}
 
 

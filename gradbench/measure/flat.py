@@ -39,7 +39,8 @@ class FlatGradients:
                 missing.append(self.index_of[name])
                 parts.append(torch.zeros(parameter.numel(), dtype=parameter.dtype, device=parameter.device))
             else:
-                parts.append(parameter.grad.reshape(-1))
+                gradient = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
+                parts.append(gradient.reshape(-1))
         return torch.cat(parts).double(), missing
 
     def sums(self, values: Tensor) -> Tensor:

@@ -16,16 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gradbench.measure.batch import Batch, Loss, call, in_double
 from gradbench.measure.errors import GradientErrors, Tally, gradient_errors
 from gradbench.measure.flat import FlatGradients
+from gradbench.measure.random_state import fixed
 from gradbench.measure.sketch import Sketch
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Batch", "Comparison", "Loss", "gradients_of", "measure_gradients", "preserved"]
-
-Batch = tuple[Tensor, Tensor]
-#: From the model's output and the labels to the loss.
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -47,38 +45,37 @@ class Comparison:
 
 @contextmanager
 def preserved(model: nn.Module, stream: int | None = None) -> Iterator[None]:
-    """Leave the buffers, the gradients and the random streams of torch as they were before.
+    """Leave the buffers, the gradients and the streams of random numbers as they were before.
 
     Args:
         model: whose buffers and gradients.
         stream: draw the random numbers inside from the stream of this number; by default as they come.
     """
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
-    device = next(model.parameters()).device
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        if stream is not None:
-            # Not torch.manual_seed, which formats a traceback for every device that was not used yet.
-            seed = (torch.initial_seed() + stream) % 2**63
-            torch.default_generator.manual_seed(seed)
-            if devices:
-                torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    seed = None if stream is None else (torch.initial_seed() + stream) % 2**63
+    with fixed(next(model.parameters()).device, seed):
         try:
             yield
         finally:
-            for buffer, value in buffers:
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer  # a forward pass may have put another tensor in its place
                 buffer.copy_(value)
             for parameter, gradient in gradients:
                 parameter.grad = gradient
 
 
 def gradients_of(model: nn.Module, strategy: Strategy, batch: Batch, loss: Loss = F.cross_entropy) -> None:
-    """Leave in `model.grad` the gradients of the loss of one batch, the mean cross-entropy, under `strategy`."""
-    x, y = batch
+    """Leave in the parameters' `grad` the gradients of the loss of one batch under `strategy`."""
+    inputs, target = batch
     model.zero_grad(set_to_none=True)
     with strategy.applied_to(model):
-        loss(model(x), y).backward()
+        loss(call(model, inputs), target).backward()
 
 
 def measure_gradients(
@@ -103,7 +100,7 @@ def measure_gradients(
         batches: M >= 2 minibatches, drawn without replacement.
         truth_batches: how many of them are also run in float64.
         between: called before each minibatch.
-        loss: from output and labels to the loss.
+        loss: from output and target to the loss.
         truth: the stored strategy for float64, where the reference is one that works in another precision.
 
     Returns:
@@ -188,13 +185,13 @@ def _mean_gradient(
 def _truths(
     model: nn.Module, reference: Strategy, batches: Sequence[Batch], flat: FlatGradients, loss: Loss
 ) -> list[Tensor]:
-    """Return the stored gradients of the same weights and buffers in float64."""
+    """Return the stored gradients of the same weights and buffers in float64, whatever is cast around."""
     if not batches:
         return []
     exact = copy.deepcopy(model).double()
     truths = []
-    for b, (x, y) in enumerate(batches):
-        with preserved(exact, b):
-            gradients_of(exact, reference, (x.double(), y), loss)
+    for b, batch in enumerate(batches):
+        with preserved(exact, b), torch.autocast(flat.lengths.device.type, enabled=False):
+            gradients_of(exact, reference, in_double(batch), loss)
             truths.append(flat.take(exact)[0])
     return truths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,10 @@ class InPrecision(Strategy):
             _scaled(model, self.precision.loss_scale),
         ):
             yield
+
+    def applied_to_part(self, part: nn.Module) -> AbstractContextManager[None]:
+        """Apply the strategy to a part of a model that runs in the arithmetic as a whole."""
+        return self.strategy.applied_to_part(part)
 
 
 class _ScaleGradient(torch.autograd.Function):

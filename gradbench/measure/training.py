@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from gradbench.case.schema import Train
 from gradbench.data.batches import Batches
-from gradbench.measure.gradients import Batch
+from gradbench.measure.batch import Batch
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Evaluation", "evaluate", "one_cycle", "train"]
