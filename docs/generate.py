@@ -47,7 +47,8 @@ def _code(text: str) -> str:
 def _names(registry: Registry) -> str:
     rows = []
     for name, entry in registry.items():
-        spelled = f"`{name}:K`, K = {', '.join(map(str, entry.allowed))}" if entry.argument else f"`{name}`"
+        choices = f", K = {', '.join(map(str, entry.choices))}" if entry.argument else ""
+        spelled = f"`{entry.spelled(name)}`{choices}"
         rows.append([spelled, entry.summary, entry.source])
     head = [registry.kind, "what it is", "source"]
     if not any(source for *_, source in rows):

@@ -1,8 +1,9 @@
 """Names that a case file may use, known without importing torch.
 
 Each kind of part (strategies, models, data sets) keeps one table in its package's `__init__`: a name, where the code
-is, one sentence, and for `name:K` which K are allowed. Third parties add theirs through the entry point groups
-`gradbench.strategies`, `gradbench.models` and `gradbench.data`, each entry point naming an `Entry`.
+is, one sentence, and for `name:K` which K are allowed: some values, a range of numbers, or both. Third parties add
+theirs through the entry point groups `gradbench.strategies`, `gradbench.models` and `gradbench.data`, each entry point
+naming an `Entry`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,29 @@ from typing import Any
 
 from gradbench.errors import UsageError, did_you_mean
 
-__all__ = ["Entry", "Registry"]
+__all__ = ["Entry", "Numbers", "Registry"]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers from `low` to `high`, which None leaves open; whole ones, unless `whole` is False."""
+
+    low: float
+    high: float | None = None
+    whole: bool = True
+
+    def __str__(self) -> str:
+        bounds = f"of at least {self.low:g}" if self.high is None else f"from {self.low:g} to {self.high:g}"
+        return f"a {'whole ' if self.whole else ''}number {bounds}"
+
+    def read(self, text: str) -> int | float | None:
+        """Return the number, or None: `text` is none of these, or not the shortest way to write it."""
+        try:
+            number = int(text) if self.whole else float(text)
+        except ValueError:
+            return None
+        inside = self.low <= number and (self.high is None or number <= self.high)
+        return number if inside and text == (str(number) if self.whole else f"{number:g}") else None
 
 
 @dataclass(frozen=True)
@@ -26,7 +49,9 @@ class Entry:
         summary: one sentence for lists and documents.
         source: the paper, or an empty string.
         argument: what stands after the colon in `name:K`, for example "bits"; empty when the name takes none.
-        allowed: the values that the argument may take.
+        allowed: values that the argument may take.
+        numbers: a range of numbers that it may be instead.
+        optional: whether the name may also stand alone.
         defaults: of a model, the settings of its source, for those that a case leaves out.
     """
 
@@ -34,8 +59,24 @@ class Entry:
     summary: str
     source: str = ""
     argument: str = ""
-    allowed: tuple[int, ...] = ()
+    allowed: tuple[int | str, ...] = ()
+    numbers: Numbers | None = None
+    optional: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def choices(self) -> tuple[int | str, ...]:
+        """What the argument may be, the range of numbers in words."""
+        return self.allowed if self.numbers is None else (*self.allowed, str(self.numbers))
+
+    def spelled(self, name: str) -> str:
+        """Return how the name is written: `name`, `name:K`, or `name[:K]` where the argument is optional."""
+        return name + ("[:K]" if self.optional else ":K") if self.argument else name
+
+    def read(self, text: str) -> int | float | str | None:
+        """Return the argument that `text` is, or None when it is not allowed."""
+        named = {str(value): value for value in self.allowed}
+        return named[text] if text in named else self.numbers.read(text) if self.numbers else None
 
     def load(self) -> Any:
         """Import and return the target."""
@@ -76,13 +117,18 @@ class Registry(Mapping[str, Entry]):
         if name not in self:
             return f"unknown {self.kind} {name!r}: allowed are {', '.join(self)}{did_you_mean(name, self)}"
         entry = self[name]
-        allowed = ", ".join(f"{name}:{value}" for value in entry.allowed)
-        if entry.argument and not colon:
-            return f"{self.kind} {name!r} needs its {entry.argument}: allowed are {allowed}"
         if colon and not entry.argument:
             return f"{self.kind} {name!r} takes no argument, got {spec!r}"
-        if entry.argument and (not argument.isdecimal() or int(argument) not in entry.allowed):
-            return f"{self.kind} {spec!r}: {entry.argument} {argument!r} is not allowed; allowed are {allowed}"
+        if not entry.argument or (entry.optional and not colon):
+            return None
+        allowed = [name] if entry.optional else []
+        allowed += [f"{name}:{value}" for value in entry.allowed]
+        allowed += [f"{name}:K where K is {entry.numbers}"] if entry.numbers else []
+        if not colon:
+            return f"{self.kind} {name!r} needs its {entry.argument}: allowed are {', '.join(allowed)}"
+        if entry.read(argument) is None:
+            refused = f"{entry.argument} {argument!r} is not allowed"
+            return f"{self.kind} {spec!r}: {refused}; allowed are {', '.join(allowed)}"
         return None
 
     def create(self, spec: str, **options: Any) -> Any:
@@ -95,4 +141,5 @@ class Registry(Mapping[str, Entry]):
         if problem:
             raise UsageError(problem)
         name, colon, argument = spec.partition(":")
-        return self[name].load()(*([int(argument)] if colon else []), **options)
+        entry = self[name]
+        return entry.load()(*([entry.read(argument)] if colon else []), **options)

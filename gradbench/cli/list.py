@@ -10,7 +10,7 @@ from gradbench.cli.tables import print_table
 
 __all__ = ["command"]
 
-Row = dict[str, str | list[str] | list[int]]
+Row = dict[str, str | list[str] | list[int | str]]
 
 
 @click.command(short_help="List names.")
@@ -49,10 +49,10 @@ def _entries(what: str) -> list[Row]:
 
     rows: list[Row] = []
     for name, entry in {"strategies": STRATEGIES, "models": MODELS, "data": DATASETS}[what].items():
-        written = f"{name}:K" if entry.argument else name
-        rows.append({"name": written, "K": list(entry.allowed), "summary": entry.summary, "source": entry.source})
+        about = {"summary": entry.summary, "source": entry.source}
+        rows.append({"name": entry.spelled(name), "K": list(entry.choices), **about})
     return rows
 
 
-def _text(value: str | list[str] | list[int]) -> str:
-    return value if isinstance(value, str) else " ".join(map(str, value))
+def _text(value: str | list[str] | list[int | str]) -> str:
+    return value if isinstance(value, str) else ", ".join(map(str, value))

@@ -24,7 +24,7 @@ def test_cases(call: Call, arguments: list[str]) -> None:
     header, *rows = result.stdout.splitlines()
     assert header.split() == ["name", "title", "profiles", "tags"]
     assert [row.split()[0] for row in rows] == list(shipped())
-    assert all("quick full" in row for row in rows if row.startswith("hybrid-depth-sweep "))
+    assert all("quick, full" in row for row in rows if row.startswith("hybrid-depth-sweep "))
 
 
 def test_cases_as_json(call: Call) -> None:
@@ -36,7 +36,7 @@ def test_cases_as_json(call: Call) -> None:
 @pytest.mark.parametrize(("what", "registry"), [("strategies", STRATEGIES), ("models", MODELS), ("data", DATASETS)])
 def test_registries(call: Call, what: str, registry: Registry) -> None:
     rows = json.loads(call("list", what, "--json").stdout)
-    assert [row["name"].removesuffix(":K") for row in rows] == list(registry)
+    assert [row["name"] for row in rows] == [entry.spelled(name) for name, entry in registry.items()]
     assert [row["summary"] for row in rows] == [entry.summary for entry in registry.values()]
     assert [bool(row["K"]) for row in rows] == [bool(entry.argument) for entry in registry.values()]
     lines = call("list", what).stdout.splitlines()
