@@ -1,6 +1,6 @@
 """How the backward pass gets its activations: one file a strategy, one table of their names."""
 
-from gradbench.registry import Entry, Registry
+from gradbench.registry import Entry, Numbers, Registry
 
 STRATEGIES = Registry(
     "strategy",
@@ -35,6 +35,25 @@ STRATEGIES = Registry(
             "the baseline of Chakrabarti and Moseley",
             argument="bits",
             allowed=(2, 3, 4, 6, 8),
+        ),
+        "saved-cast": Entry(
+            "gradbench.strategies.saved_cast:SavedCast",
+            "exact forward pass, every saved activation in a narrower floating-point format",
+            "the formats of Micikevicius et al., Mixed precision training, and FP8 formats for deep learning",
+            argument="format",
+            allowed=("bf16", "fp16", "fp8"),
+        ),
+        "stochastic": Entry(
+            "gradbench.strategies.stochastic:Stochastic",
+            "exact forward pass, saved activations rounded at random to K bits without bias, the ReLU mask exact",
+            "Chen et al., ActNN: reducing training memory footprint via 2-bit activation compressed training",
+            argument="bits",
+            allowed=(2, 3, 4, 6, 8),
+        ),
+        "offload": Entry(
+            "gradbench.strategies.offload:Offload",
+            "saved tensors are copied to the host's memory and back",
+            "Rhu et al., vDNN: virtualized deep neural networks for scalable, memory-efficient neural network design",
         ),
     },
 )

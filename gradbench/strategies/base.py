@@ -21,8 +21,8 @@ class Strategy(ABC):
 
     Attributes:
         rebuilds: whether activations are rebuilt, so that each has a signal-to-noise ratio.
-        random: whether it draws random numbers of its own, such as those of a stochastic rounding, from torch's global
-            generators, so that its gradient is another at every draw.
+        random: whether it draws random numbers of its own, such as those of a stochastic rounding, so that its gradient
+            is another at every draw. They follow from torch's seed, and the model's own random numbers do not move.
     """
 
     rebuilds: bool = False
@@ -37,6 +37,10 @@ class Strategy(ABC):
         """Return None, or in one sentence why this strategy cannot be applied to `model`."""
         return None
 
+    def notes(self, model: nn.Module) -> list[str]:
+        """Return what a reader of its numbers must know, a sentence each: what of `model` it leaves as it is."""
+        return []
+
     @abstractmethod
     def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
         """Return the context around one or more forward and backward passes of `model`.
@@ -45,3 +49,10 @@ class Strategy(ABC):
         several strategies, or one on several parts, may be nested. Leaving it restores the model, after an exception
         too.
         """
+
+    def on_parts(self) -> Strategy:
+        """Return the strategy to apply to single parts of a model, where only those are to be treated as this does.
+
+        It is this strategy, unless it works on units of its own: then each part is to be one of them.
+        """
+        return self

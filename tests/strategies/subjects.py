@@ -23,7 +23,7 @@ from tests.models.networks import images, loss, network
 __all__ = ["EXACT", "INEXACT", "POOLING", "SPECS", "applies", "over", "relative", "step", "stored_and", "subject"]
 
 #: Strategies whose gradients are approximations by design.
-INEXACT = ("approximate", "naive-quantize")
+INEXACT = ("approximate", "naive-quantize", "saved-cast", "stochastic")
 #: One of each strategy: of those with an argument, the largest.
 SPECS = [f"{name}:{entry.allowed[-1]}" if entry.argument else name for name, entry in STRATEGIES.items()]
 EXACT = [spec for spec in SPECS if spec.partition(":")[0] not in INEXACT]
