@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CELL_STATUSES", "SCHEMA", "TABLES", "VERDICTS", "Column", "Table"]
+__all__ = ["CELL_STATUSES", "RIGHT", "SCHEMA", "TABLES", "VERDICTS", "Column", "Table"]
 
 #: The version of these tables; a run's manifest carries it.
 SCHEMA = 3
@@ -31,6 +31,9 @@ VERDICTS = (
     "harmful",
     "broken",
 )
+
+#: The verdicts under which the gradients are right: their error hides in float32 rounding or in the noise of SGD.
+RIGHT = VERDICTS[: VERDICTS.index("unresolved")]
 
 
 @dataclass(frozen=True)

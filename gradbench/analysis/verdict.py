@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from gradbench.analysis.axes import Axes
+from gradbench.results import RIGHT
 
-__all__ = ["RIGHT", "other_lines", "verdict_sentence"]
-
-#: The verdicts under which the gradients are right: their error hides in float32 rounding or in the noise of SGD.
-RIGHT = ("undefined", "exact", "rounding", "below-noise")
+__all__ = ["other_lines", "verdict_sentence"]
 
 _PHRASES = {
     "": "not measured",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,9 +99,9 @@ class InPrecision(Strategy):
         ):
             yield
 
-    def applied_to_part(self, part: nn.Module) -> AbstractContextManager[None]:
-        """Apply the strategy to a part of a model that runs in the arithmetic as a whole."""
-        return self.strategy.applied_to_part(part)
+    def on_parts(self) -> Strategy:
+        """Return the strategy's own for parts of a model, which runs in the arithmetic as a whole."""
+        return self.strategy.on_parts()
 
 
 class _ScaleGradient(torch.autograd.Function):

@@ -43,6 +43,22 @@ class Checkpoint(Strategy):
                 replaced.enter_context(forward_replaced(block, partial(_checkpointed, block, block.forward)))
             yield
 
+    def on_parts(self) -> Strategy:
+        """Return the strategy that checkpoints any module as one block."""
+        return _OneBlock()
+
+
+class _OneBlock(Checkpoint):
+    """Checkpointing of a module as a whole."""
+
+    def applies_to(self, model: nn.Module) -> None:
+        return None
+
+    @contextmanager
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
+        with storing(model), forward_replaced(model, partial(_checkpointed, model, model.forward)):
+            yield
+
 
 def blocks(model: nn.Module) -> list[nn.Module]:
     """Return the parts of the outermost chains and `nn.Sequential`s of `model`, those with parameters, in order."""
