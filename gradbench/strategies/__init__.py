@@ -55,5 +55,40 @@ STRATEGIES = Registry(
             "saved tensors are copied to the host's memory and back",
             "Rhu et al., vDNN: virtualized deep neural networks for scalable, memory-efficient neural network design",
         ),
+        "memcnn": Entry(
+            "gradbench.strategies.adapters.memcnn:MemCNN",
+            "memcnn's couplings around the branches of reversible blocks",
+            "van de Leemput et al., MemCNN: a Python/PyTorch package for creating memory-efficient invertible networks",
+        ),
+        "revtorch": Entry(
+            "gradbench.strategies.adapters.revtorch:RevTorch",
+            "RevTorch's sequences of the branches of reversible blocks",
+            "https://github.com/RobinBruegger/RevTorch",
+        ),
+        "revlib": Entry(
+            "gradbench.strategies.adapters.revlib:RevLib",
+            "RevLib's sequences of the branches of reversible blocks",
+            "https://github.com/HomebrewML/revlib",
+        ),
+        "group-add-rev": Entry(
+            "gradbench.strategies.adapters.group_add_rev:GroupAddRev",
+            "PyTorch Geometric's GroupAddRev around the branches of reversible blocks",
+            "Li et al., Training graph neural networks with 1000 layers",
+        ),
+        "momentumnet": Entry(
+            "gradbench.strategies.adapters.momentumnet:Momentum",
+            "momentumnet's own networks without stored activations",
+            "Sander et al., Momentum residual neural networks",
+        ),
+        "fairscale-checkpoint": Entry(
+            "gradbench.strategies.adapters.fairscale_checkpoint:FairScaleCheckpoint",
+            "FairScale's checkpoint_wrapper around each block",
+            "https://github.com/facebookresearch/fairscale",
+        ),
+        "torch-remat": Entry(
+            "gradbench.strategies.adapters.torch_remat:TorchRemat",
+            "torch_remat's checkpoint around each block",
+            "https://pypi.org/project/torch-remat",
+        ),
     },
 )
