@@ -38,6 +38,8 @@ def _contradictions(value: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
     size, crop, halvings = value["data.image_size"], value["data.crop"], len(value["model.pooling"])
     if crop >= size:
         yield ("data.crop", "data.image_size"), f"data.crop = {crop} must be below data.image_size = {size}"
+    if (cutout := value["data.cutout"]) > size:
+        yield ("data.cutout", "data.image_size"), f"data.cutout = {cutout} must be at most data.image_size = {size}"
     if size % 2**halvings:
         yield (
             ("data.image_size", "model.pooling"),

@@ -117,6 +117,8 @@ class Data(Section):
     """Training images are shifted by up to this many pixels each way, mirrored at the edge."""
     flip: bool = False
     """Whether training images are mirrored left to right, half of the time."""
+    cutout: Annotated[int, Field(ge=0)] = 0
+    """Side in pixels of a square of each training image that is set to the mean colour; 0 for none."""
     image_size: Annotated[int, Field(ge=4)] = 32
     """Height and width in pixels; `digits` and `synthetic` take any, the others have their own."""
     classes: Annotated[int, Field(ge=2)] = 10
@@ -128,16 +130,16 @@ class Train(Section):
 
     precision: Literal["float64", "float32", "tf32", "bfloat16", "float16"] = "float32"
     """Arithmetic of training and of what is measured: the last two by autocast, `tf32` in convolutions on a GPU."""
-    optimizer: Literal["sgd"] = "sgd"
-    """SGD, with Nesterov momentum where the momentum is above 0."""
+    optimizer: Literal["sgd", "adam", "rmsprop"] = "sgd"
+    """SGD (Nesterov, where the momentum is above 0), Adam or RMSProp, each with the same schedule."""
     steps: Annotated[int, Field(ge=0)] = 0
     """Optimiser steps of a whole training."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """Peak of the schedule."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum of SGD."""
+    """Momentum of SGD and RMSProp; of Adam the decay of its first moment."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    """Weight decay of SGD, on every parameter."""
+    """Weight decay, added to the gradient of every parameter."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the steps over which the learning rate rises from 0 to its peak; then it falls to 0, both linearly."""
     strategies: Literal["all", "none"] | Annotated[Many[StrategyName], AfterValidator(_distinct)] = "all"
@@ -168,6 +170,8 @@ class Measure(Section):
     """How many of them get the gradient in float64 too; without any, no verdict is `rounding`."""
     activations: bool = True
     """Whether the SNR of rebuilt activations is measured."""
+    state: bool = True
+    """Whether what one step leaves behind is held against stored training, at the first of `at`; with seed 0 only."""
     cost: bool = True
     """Whether time and memory are measured; they are with seed 0 only."""
     cost_repeats: Annotated[int, Field(ge=1)] = 5
@@ -206,7 +210,7 @@ class Quantity(Section):
     same seed with `across`; or, with `slope_over`, to the least-squares slope of the value against that axis.
     """
 
-    table: Literal["cells", "gradients", "activations", "training"]
+    table: Literal["cells", "gradients", "activations", "state", "training"]
     """A table of results."""
     column: str
     """One of its columns."""

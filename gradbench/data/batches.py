@@ -28,13 +28,15 @@ class Batches:
         """Prepare minibatches of `settings.batch_size`.
 
         Raises:
-            UsageError: the data set has fewer images than a minibatch, or the crop is wider than its images allow.
+            UsageError: the data set has fewer images than a minibatch, or crop or cutout do not fit its images.
         """
         images, size = len(dataset.x_train), min(dataset.x_train.shape[-2:])
         if settings.batch_size > images:
             raise UsageError(f"data.batch_size: {dataset.name} has {images} training images, got {settings.batch_size}")
         if settings.crop >= size:
             raise UsageError(f"data.crop: must be below the image size {size}, got {settings.crop}")
+        if settings.cutout > size:
+            raise UsageError(f"data.cutout: must be at most the image size {size}, got {settings.cutout}")
         self.per_epoch = images // settings.batch_size
         self._data = dataset
         self._settings = settings
@@ -89,7 +91,14 @@ class Batches:
         columns = torch.where(flip[:, None] == 1, columns.flip(1), columns)
         where = image[:, None, None, None], torch.arange(3, device=device)[:, None, None]
         pixels = self._data.x_train[*where, rows[:, None, :, None], columns[:, None, None]]
-        return self._normalise(pixels), self._data.y_train[image]
+        x = self._normalise(pixels)
+        if side := self._settings.cutout:
+            top, left = torch.randint(0, height + 1 - side, (2, size), generator=generator).to(device)[:, :, None]
+            rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+            hidden = ((rows >= top) & (rows < top + side))[:, None, :, None]
+            # The mean colour is 0 after normalisation.
+            x = x.masked_fill(hidden & ((columns >= left) & (columns < left + side))[:, None, None], 0)
+        return x, self._data.y_train[image]
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         return pixels.float().sub(self._offset).mul(self._factor).to(self._dtype)

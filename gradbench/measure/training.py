@@ -58,7 +58,7 @@ def train(
     curve: bool,
     at: Callable[[int], None] = lambda step: None,
 ) -> list[Evaluation]:
-    """Train `model` in place with SGD, Nesterov momentum and the one-cycle schedule.
+    """Train `model` in place with the case's optimiser and the one-cycle schedule.
 
     Args:
         model: freshly initialised.
@@ -72,13 +72,7 @@ def train(
     Returns:
         The learning curve. It ends early, with a loss that is not finite, when training diverged.
     """
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-        weight_decay=settings.weight_decay,
-    )
+    optimizer = _optimizer(model, settings)
     points: list[Evaluation] = []
     since: list[Tensor] = []
     for step in range(steps + 1):
@@ -103,6 +97,16 @@ def train(
         optimizer.step()
         since.append(loss_now.detach())
     return points
+
+
+def _optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
+    parameters, momentum = model.parameters(), settings.momentum
+    common = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(parameters, betas=(momentum, 0.999), **common)
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, momentum=momentum, **common)
+    return torch.optim.SGD(parameters, momentum=momentum, nesterov=momentum > 0, **common)
 
 
 def evaluate(model: nn.Module, test: Iterable[Batch]) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from torch.nn.functional import pad
 
 from gradbench.case.schema import Data
 from gradbench.data.arrays import Arrays, channel_statistics
+from gradbench.data import DATASETS
 from gradbench.data.batches import Batches
 from gradbench.data.dataset import Dataset
 from gradbench.errors import UsageError
@@ -80,6 +81,24 @@ def test_every_image_is_one_crop_of_its_reflected_original(crop: int, flip: bool
     if crop:
         assert len({down for down, *_ in seen}) > crop
         assert len({right for _, right, _ in seen}) > crop
+
+
+def test_cutout_hides_one_square_of_each_training_image_and_no_test_image() -> None:
+    side, plain = 3, Data(name="synthetic", batch_size=32, image_size=8, crop=1, flip=True)
+    data = DATASETS["synthetic"].load()(plain, torch.device("cpu"), 0)
+    x, y = Batches(data, plain, 4).batch(2)
+    cut, labels = Batches(data, plain.model_copy(update={"cutout": side}), 4).batch(2)
+    assert torch.equal(y, labels)
+    squares = set()
+    for image, whole in zip(cut, x, strict=True):
+        rows, columns = ((image != whole).any(0)).nonzero().unbind(1)
+        top, left = int(rows.min()), int(columns.min())
+        expected = whole.clone()
+        expected[:, top : top + side, left : left + side] = 0
+        assert torch.equal(image, expected)
+        squares.add((top, left))
+    assert len(squares) > 8
+    assert next(iter(Batches(data, plain.model_copy(update={"cutout": 8}), 4).test(4)))[0].any()
 
 
 def test_a_batch_is_normalised_with_the_statistics_of_the_training_images() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -45,6 +46,26 @@ def test_checkpoint_training_is_stored_training_bit_for_bit() -> None:
     assert [p.step for p in points] == [0, 15, 30]
     assert math.isnan(points[0].train_loss)
     assert points[-1].loss < 0.8 * points[0].loss
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [
+        ("adam", lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.8, 0.999), weight_decay=0.1)),
+        ("rmsprop", lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.8, weight_decay=0.1)),
+        ("sgd", lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.8, nesterov=True, weight_decay=0.1)),
+    ],
+)
+def test_the_first_step_is_the_optimisers_own(name: str, truth: Callable[..., torch.optim.Optimizer]) -> None:
+    settings = Train(steps=2, learning_rate=0.02, warmup=1.0, momentum=0.8, weight_decay=0.1, optimizer=name)
+    model, twin = fresh_model(), fresh_model()
+    train(model, STRATEGIES.create("stored"), batches(), settings, steps=1, curve=False)
+    x, y = batches().batch(0)
+    with STRATEGIES.create("stored").applied_to(twin):
+        torch.nn.functional.cross_entropy(twin(x), y).backward()
+    truth(twin.parameters()).step()
+    for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, other)
 
 
 def test_divergence_ends_training_and_is_seen() -> None:
