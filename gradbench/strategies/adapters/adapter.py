@@ -21,6 +21,7 @@ class Adapter(Strategy):
         installed_as: what `pip install` calls it.
     """
 
+    foreign = True
     package: ClassVar[str]
     installed_as: ClassVar[str]
 
