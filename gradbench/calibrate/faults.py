@@ -1,13 +1,13 @@
-"""Faults that happen in the field, planted one by one: which check finds each, and does it name the layer?
+"""Faults that happen in the field, planted one by one: which check finds each, and does `explain` name the layer?
 
-The network is convolution, batch norm, tanh, twice, then dropout and a linear layer, in float32. Each fault is held
-against the same network without it, for which no check may speak.
+The network is convolution, batch norm, tanh, twice, then dropout and a linear layer, in float32. Each fault is that of
+a layer, and held against the same network without it, for which no check may speak.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,16 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from gradbench.calibrate.planted import Planted
+from gradbench.measure.explain import explain
 from gradbench.measure.gradients import Comparison, measure_gradients
 from gradbench.measure.verdict import EXCESS_OF_ROUNDING, verdict
 from gradbench.strategies.base import Strategy
+from gradbench.strategies.forward import forward_replaced
 from gradbench.strategies.stored import Stored
 
 __all__ = ["CHECKS", "Found", "checks", "find_faults"]
 
 MINIBATCHES, BATCH = 8, 16
 CLEAN = "no fault"
+#: Some faults are small; without one every gradient is exact.
+RIGHT = ("undefined", "exact", "rounding")
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,19 @@ class Found:
     Attributes:
         fault: what was planted.
         check: the check that must find it; empty for the network without a fault.
-        layer: the parameter or buffer that it must name.
+        names: the parameter or buffer that it must name.
         caught: what each check that spoke named.
-        ok: whether that check named that layer; without a fault, whether none spoke.
+        layer: the layer that has the fault.
+        blamed: the layer that `explain` names.
+        ok: whether check and `explain` name what they must; without a fault, whether none speaks.
     """
 
     fault: str
     check: str
-    layer: str
+    names: str
     caught: dict[str, str]
+    layer: str
+    blamed: str
     ok: bool
 
 
@@ -78,11 +85,14 @@ def find_faults(seed: int) -> Iterator[Found]:
     torch.manual_seed(seed)
     model = _network()
     batches = [(torch.randn(BATCH, 3, 8, 8), torch.randint(4, (BATCH,))) for _ in range(MINIBATCHES)]
-    planted = [(CLEAN, "", "", Planted(lambda name, g: g, CLEAN)), *_faults()]
-    for fault, check, layer, strategy in planted:
+    for fault in _FAULTS:
+        layers = [part for name, part in model.named_children() if fault.has(name)]
+        strategy = _Faulty(fault, layers)
         found = measure_gradients(model, Stored(), [strategy], batches, truth_batches=MINIBATCHES)
         caught = checks(found[strategy.name])
-        yield Found(fault, check, layer, caught, caught.get(check, "") == layer if check else not caught)
+        blamed = explain(model, F.cross_entropy, batches[:4], strategy, right=RIGHT, truth_batches=4).guilty
+        named = caught.get(fault.check, "") == fault.names if fault.check else not caught
+        yield Found(fault.what, fault.check, fault.names, caught, fault.layer, blamed, named and blamed == fault.layer)
 
 
 def _network() -> nn.Sequential:
@@ -104,53 +114,75 @@ def _network() -> nn.Sequential:
     return model
 
 
-class _Altered(Strategy):
-    """Stored training inside a context that changes the model."""
+@dataclass(frozen=True)
+class _Fault:
+    """A fault of a layer, or of all of its kind: the one next to the output is to blame then.
 
-    def __init__(self, name: str, context: Callable[[nn.Module], AbstractContextManager[None]]) -> None:
-        self._name, self.context = name, context
+    Attributes:
+        context: of one layer, around forward and backward pass.
+        everywhere: whether every layer has it whose name begins with that of `layer` without its number.
+    """
+
+    what: str
+    check: str
+    names: str
+    layer: str
+    context: Callable[[nn.Module], AbstractContextManager[None]]
+    everywhere: bool = False
+
+    def has(self, name: str) -> bool:
+        """Return whether the layer of this name has it."""
+        return name.startswith(self.layer[:-1]) if self.everywhere else name == self.layer
+
+
+class _Faulty(Strategy):
+    """Stored training with a fault in some layers."""
+
+    def __init__(self, fault: _Fault, layers: Sequence[nn.Module]) -> None:
+        self.fault, self.layers = fault, layers
 
     @property
     def name(self) -> str:
-        return self._name
+        return self.fault.what
 
-    def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
-        return self.context(model)
+    @contextmanager
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
+        inside = set(model.modules())
+        with ExitStack() as contexts:
+            for layer in self.layers:
+                if layer in inside:
+                    contexts.enter_context(self.fault.context(layer))
+            yield
 
 
-def _faults() -> Iterator[tuple[str, str, str, Strategy]]:
-    """Yield each fault, the check that must find it, the layer that it must name, and the strategy that has it."""
-    weight = "convolution1.weight"
+def _changed(change: Callable[[Tensor], Tensor | None]) -> Callable[[nn.Module], AbstractContextManager[None]]:
+    """Return the context that changes the gradient of a layer's weight when all has run."""
 
-    def gradient(fault: str, check: str, change: Callable[[Tensor], Tensor | None]) -> tuple[str, str, str, Strategy]:
-        return fault, check, weight, Planted(lambda name, g: change(g) if name == weight else g, fault)
+    @contextmanager
+    def context(layer: nn.Module) -> Iterator[None]:
+        yield
+        layer.weight.grad = change(layer.weight.grad)
 
-    yield gradient("the sign of one layer flipped", "cosine", lambda g: -g)
-    yield gradient("one gradient missing", "missing_gradients", lambda g: None)
-    yield gradient("one channel zeroed", "zeroed_channels", lambda g: g * (torch.arange(len(g)) != 2).view(-1, 1, 1, 1))
-    contexts = (
-        ("a batch norm gradient without its mean term", "excess", weight, _norm_without_mean_term),
-        ("a running statistic moved twice", "changed_buffers", "norm1.running_mean", _stale_statistics),
-        ("a dropout mask drawn anew in the backward pass", "excess", "norm1.bias", _new_mask),
-        ("convolutions in TF32 where float32 was promised", "excess", "linear.bias", _ten_bits),
-    )
-    for fault, check, layer, context in contexts:
-        yield fault, check, layer, _Altered(fault, context)
+    return context
+
+
+def _without_one_channel(gradient: Tensor) -> Tensor:
+    return gradient * (torch.arange(len(gradient)) != 2).view(-1, 1, 1, 1)
 
 
 @contextmanager
-def _norm_without_mean_term(model: nn.Module) -> Iterator[None]:
+def _without_mean_term(norm: nn.Module) -> Iterator[None]:
     """Add to the gradient of a norm's input what its mean over the batch took away, gain * mean(dy)."""
 
-    def hook(norm: nn.Module, dx: tuple[Tensor, ...], dy: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def hook(module: nn.Module, dx: tuple[Tensor, ...], dy: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         x = seen[0]
         deviation = (x.var((0, 2, 3), correction=0) + norm.eps).sqrt()
         lost = (norm.weight / deviation * dy[0].mean((0, 2, 3))).view(1, -1, 1, 1)
         return (dx[0] + lost,)
 
     seen: list[Tensor] = []
-    forward = model.norm1.register_forward_pre_hook(lambda norm, x: seen.__setitem__(slice(None), [x[0].detach()]))
-    backward = model.norm1.register_full_backward_hook(hook)
+    forward = norm.register_forward_pre_hook(lambda norm, x: seen.__setitem__(slice(None), [x[0].detach()]))
+    backward = norm.register_full_backward_hook(hook)
     try:
         yield
     finally:
@@ -159,9 +191,9 @@ def _norm_without_mean_term(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _stale_statistics(model: nn.Module) -> Iterator[None]:
+def _moved_twice(norm: nn.Module) -> Iterator[None]:
     """Run a norm once more after the step, as a careless recomputation does."""
-    forward = model.norm1.register_forward_hook(_again)
+    forward = norm.register_forward_hook(_again)
     try:
         yield
     finally:
@@ -174,31 +206,37 @@ def _again(norm: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> None:
 
 
 @contextmanager
-def _new_mask(model: nn.Module) -> Iterator[None]:
+def _new_mask(dropout: nn.Module) -> Iterator[None]:
     """Run the dropout again in the backward pass, without the random numbers of the forward pass."""
-    model.dropout.forward = partial(checkpoint, model.dropout.forward, use_reentrant=False, preserve_rng_state=False)
-    try:
+    again = partial(checkpoint, dropout.forward, use_reentrant=False, preserve_rng_state=False)
+    with forward_replaced(dropout, again):
         yield
-    finally:
-        del model.dropout.forward
 
 
 @contextmanager
-def _ten_bits(model: nn.Module) -> Iterator[None]:
-    """Round what enters each convolution to the ten bits of TF32's mantissa, as a GPU does."""
-    hooks = [
-        part.register_forward_pre_hook(lambda part, x: (_rounded(x[0]),))
-        for part in model.modules()
-        if isinstance(part, nn.Conv2d)
-    ]
+def _ten_bits(convolution: nn.Module) -> Iterator[None]:
+    """Round what enters the convolution to the ten bits of TF32's mantissa, as a GPU does."""
+    hook = convolution.register_forward_pre_hook(lambda layer, x: (_rounded(x[0]),))
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        hook.remove()
 
 
 def _rounded(x: Tensor) -> Tensor:
     """Return x rounded to ten bits of mantissa, with the gradient of the identity."""
     mantissa, exponent = torch.frexp(x.detach())
     return x + (torch.ldexp((mantissa * 2**11).round() / 2**11, exponent) - x.detach())
+
+
+_WEIGHT = "convolution1.weight"
+_FAULTS = (
+    _Fault(CLEAN, "", "", "", _changed(lambda gradient: gradient)),
+    _Fault("the sign of one layer flipped", "cosine", _WEIGHT, "convolution1", _changed(torch.neg)),
+    _Fault("one gradient missing", "missing_gradients", _WEIGHT, "convolution1", _changed(lambda gradient: None)),
+    _Fault("one channel zeroed", "zeroed_channels", _WEIGHT, "convolution1", _changed(_without_one_channel)),
+    _Fault("a batch norm gradient without its mean term", "excess", _WEIGHT, "norm1", _without_mean_term),
+    _Fault("a running statistic moved twice", "changed_buffers", "norm1.running_mean", "norm1", _moved_twice),
+    _Fault("a dropout mask drawn anew in the backward pass", "excess", "norm1.bias", "dropout", _new_mask),
+    _Fault("convolutions in TF32 where float32 was promised", "excess", "linear.bias", "convolution1", _ten_bits, True),
+)

@@ -76,5 +76,8 @@ def _print_faults(faults: tuple[Found, ...]) -> None:
     for one in faults:
         others = [name for name in one.caught if name != one.check]
         named = one.caught.get(one.check, "not found") if one.check else ", ".join(one.caught) or "nothing"
-        rows.append([one.fault, one.check or "none", named, ", ".join(others), "ok" if one.ok else "not"])
-    print_table(["planted", "check", "names", "found as well by", ""], rows, prose=["planted"], styles=_STYLES)
+        row = [one.fault, one.check or "none", named, ", ".join(others), one.blamed or "nothing"]
+        rows.append([*row, "ok" if one.ok else "not"])
+    print_table(
+        ["planted", "check", "names", "found as well by", "explain names", ""], rows, prose=["planted"], styles=_STYLES
+    )

@@ -10,9 +10,9 @@ import torch
 from click.testing import CliRunner
 from scipy.stats import binomtest
 
-from gradbench.calibrate import noise
+from gradbench.calibrate import faults, noise
 from gradbench.calibrate.count import Estimate, binomial_interval, count, exact
-from gradbench.calibrate.faults import CHECKS, find_faults
+from gradbench.calibrate.faults import CHECKS, Found, find_faults
 from gradbench.calibrate.inverses import calibrate_inverses
 from gradbench.calibrate.memory import calibrate_memory
 from gradbench.calibrate.noise import calibrate_noise
@@ -22,6 +22,7 @@ from gradbench.calibrate.suite import Calibration
 from gradbench.cli.main import cli
 from gradbench.measure import gradients
 from gradbench.measure.errors import GradientErrors
+from gradbench.measure.explain import Explanation, explain
 
 
 @pytest.mark.parametrize(("inside", "of"), [(0, 7), (7, 7), (380, 400), (1, 2)])
@@ -68,17 +69,37 @@ def test_memory_on_a_gpu_is_what_the_hand_counts() -> None:
     assert [one for one in calibrate_memory("cuda") if not one.ok] == []
 
 
-def test_each_fault_is_found_by_its_check_and_no_check_speaks_without_one() -> None:
-    found = list(find_faults(seed=2))
+@pytest.fixture(scope="module")
+def found() -> list[Found]:
+    return list(find_faults(seed=2))
+
+
+def test_each_fault_is_found_by_its_check_and_no_check_speaks_without_one(found: list[Found]) -> None:
     assert [one for one in found if not one.ok] == []
     assert not found[0].check
     assert not found[0].caught
     assert len(found) >= 8
 
 
+def test_explain_names_the_layer_that_has_the_fault(found: list[Found]) -> None:
+    assert [one.blamed for one in found] == [one.layer for one in found]
+    assert {one.layer for one in found} == {"", "convolution1", "norm1", "dropout"}
+
+
 def test_a_check_that_is_blind_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CHECKS, "zeroed_channels", lambda found: "")
+    monkeypatch.setattr(faults, "_FAULTS", faults._FAULTS[2:5])
     assert [one.fault for one in find_faults(seed=2) if not one.ok] == ["one channel zeroed"]
+
+
+def test_an_explanation_that_names_the_neighbour_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def next_door(*arguments, **options) -> Explanation:  # noqa: ANN002, ANN003
+        found = explain(*arguments, **options)
+        return dataclasses.replace(found, guilty=found.guilty and "tanh1")
+
+    monkeypatch.setattr(faults, "explain", next_door)
+    monkeypatch.setattr(faults, "_FAULTS", faults._FAULTS[:2])
+    assert [one.ok for one in find_faults(seed=2)] == [True, False]
 
 
 def test_a_number_that_is_off_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,13 +120,15 @@ def test_a_number_that_is_off_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_the_verb_prints_every_line_and_fails_when_one_is_not_ok(ok: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verb_prints_every_line_and_fails_when_one_is_not_ok(
+    ok: bool, found: list[Found], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     def fake(repetitions: int, seed: int, say) -> Calibration:  # noqa: ANN001
         seen.append((repetitions, seed))
         counts = [Estimate(2.0, 1.0, 3.0), Estimate(2.5, 1.0, 3.0)]
-        return Calibration((count("a group", "a number", 2.0 if ok else 9.0, counts * 9),), tuple(find_faults(0)))
+        return Calibration((count("a group", "a number", 2.0 if ok else 9.0, counts * 9),), tuple(found))
 
     monkeypatch.setattr("gradbench.calibrate.suite.calibrate", fake)
     result = CliRunner().invoke(cli, ["calibrate", "--repetitions", "18", "--seed", "3"])
