@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from torch import nn
 
 from gradbench.strategies.base import Strategy
-from gradbench.strategies.quantization import quantized_activations
+from gradbench.strategies.quantization import kept_exactly, quantized_activations
 
 __all__ = ["Approximate"]
 
@@ -15,8 +15,11 @@ __all__ = ["Approximate"]
 class Approximate(Strategy):
     """Backprop with approximate activations: errors do not pass from layer to layer in the forward pass.
 
-    The gradient that travels down is exact through convolutions and activations (it needs weights and signs only); the
-    weight gradients, and the variance term of batch norm, use the K-bit copies.
+    The gradient that travels down is exact through convolutions and (leaky) ReLUs (it needs weights and signs only);
+    weight gradients and the variance term of batch norm use the K-bit copies. Any other activation, normalisation or
+    attention keeps what it needs as it is, and so do a classifier's input and the model's. Unlike the authors'
+    quantiser this one keeps every sign also where a channel's mean is beyond three standard deviations, and where gamma
+    is negative.
 
     Source: Chakrabarti and Moseley, Backprop with approximate activations for memory-efficient network training.
 
@@ -30,6 +33,9 @@ class Approximate(Strategy):
     @property
     def name(self) -> str:
         return f"approximate:{self.bits}"
+
+    def notes(self, model: nn.Module) -> list[str]:
+        return kept_exactly(model)
 
     def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
         return quantized_activations(model, self.bits, exact_forward=True)

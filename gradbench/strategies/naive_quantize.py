@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from torch import nn
 
 from gradbench.strategies.base import Strategy
-from gradbench.strategies.quantization import quantized_activations
+from gradbench.strategies.quantization import kept_exactly, quantized_activations
 
 __all__ = ["NaiveQuantize"]
 
@@ -28,6 +28,9 @@ class NaiveQuantize(Strategy):
     @property
     def name(self) -> str:
         return f"naive-quantize:{self.bits}"
+
+    def notes(self, model: nn.Module) -> list[str]:
+        return kept_exactly(model)
 
     def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
         return quantized_activations(model, self.bits, exact_forward=False)

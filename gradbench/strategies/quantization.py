@@ -1,31 +1,45 @@
 """Activations kept in K bits: what `approximate:K` and `naive-quantize:K` share.
 
-Autograd's saved-tensor hooks replace each activation that the backward pass will need by a handle. A batch norm and the
-activation after it share one quantised copy, as in Chakrabarti and Moseley: the codes are of the norm's output y, and
-from them come the norm's input ((y - beta) / gamma * sigma + mean), the gate of the activation (the sign, exact) and
-the activation's output, which the next convolution needs. Any other input of a convolution, whose backward pass needs
-values and no signs, gets codes centred at its mean; whatever else is saved gets codes that keep the sign.
-Weights, images, tensors of fewer than four axes and integers are kept as they are.
+The functions that a model calls are intercepted, in modules and outside, and a handle takes the place of what autograd
+saves inside them. A batch norm and the activation after it share one quantised copy, as in Chakrabarti and Moseley: the
+codes are of the norm's output y, and from them come the norm's input ((y - beta) / gamma * sigma + mean), the gate of
+the activation (the sign, exact) and the activation's output, which the next convolution needs. Any other input of a
+convolution or a linear map, whose backward pass needs values and no signs, gets codes centred at its mean; what else
+enters a (leaky) ReLU gets codes that keep the sign, and max pooling, which needs shapes only, shares what there is.
+
+Everything else is exact: what other functions save (tanh, sigmoid, GELU, SiLU, softmax and attention, layer norm),
+what these share with a convolution, tensors of fewer than three axes such as a classifier's input, and what is there
+anyway, weights and the model's input.
 """
 
 from __future__ import annotations
 
+import inspect
 import weakref
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
-from gradbench.invertible import InvertibleBatchNorm, InvertibleLeakyReLU, storing
+from gradbench.invertible import Invertible, InvertibleLeakyReLU, storing
+from gradbench.strategies.forward import forward_replaced
 from gradbench.strategies.quantizer import channel_moments, decode, encode
 
-__all__ = ["quantized_activations"]
+__all__ = ["kept_exactly", "quantized_activations"]
 
-_NORMS = (InvertibleBatchNorm, nn.BatchNorm2d)
-_ACTIVATIONS = (InvertibleLeakyReLU, nn.ReLU, nn.LeakyReLU)
+_CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+_PRODUCTS = {*_CONVOLUTIONS, F.linear}
+_LEAKY = {F.leaky_relu, torch._C._nn.leaky_relu, torch._C._nn.leaky_relu_}
+_RECTIFIERS = {*_LEAKY, F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+_MAX_POOLINGS = {F.max_pool1d, F.max_pool2d, F.max_pool3d}
+_BATCH_NORM = inspect.signature(F.batch_norm)
 
 
 class _Handle:
@@ -35,147 +49,198 @@ class _Handle:
         self.make = make
 
 
-class _Activations:
-    """Which live tensor has which handle, while one model runs under the strategy."""
+class _Quantizing(TorchFunctionMode):
+    """Which live tensor has which handle, while the forward pass of one model runs under the strategy."""
 
-    def __init__(self, model: nn.Module, bits: int, exact_forward: bool) -> None:
+    def __init__(self, resident: Iterable[Tensor], bits: int, exact_forward: bool) -> None:
+        super().__init__()
         self.bits = bits
         self.exact_forward = exact_forward
-        self.parameters = {_storage(parameter) for parameter in model.parameters()}
-        self.images: set[int] = set()
+        self.resident = {_storage(tensor) for tensor in resident}
         # Handles are held by autograd's graph and by the tensor they stand for: with these they go. An entry goes with
         # the tensor's memory, before its address can be used again.
         self.handles: WeakValueDictionary[Hashable, _Handle] = WeakValueDictionary()
-        #: Those that serve convolutions alone, since they do not keep the sign.
+        #: Those that serve products alone, since they do not keep the sign.
         self.values: WeakValueDictionary[Hashable, _Handle] = WeakValueDictionary()
-        self.waiting: dict[Hashable, _Handle] = {}
-        self.convolving: dict[Hashable, _Handle] = {}
-        self.activating: _Handle | None = None
+        #: What something else has saved as it is.
+        self.exact: set[Hashable] = set()
+        #: Inside an intercepted function: what autograd keeps for which tensor, and for any other.
+        self.serving: dict[Hashable, _Handle] = {}
+        self.otherwise: Callable[[Tensor], _Handle | None] = _nothing
 
-    def is_exact(self, x: Tensor) -> bool:
-        """Whether x is kept as it is: a weight, or the batch itself."""
-        return _storage(x) in self.parameters or _storage(x) in self.images
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        try:
+            if func in _PRODUCTS:
+                return self.product(func, *args, **kwargs)
+            if func in _RECTIFIERS:
+                return self.rectifier(func, *args, **kwargs)
+            if func in _MAX_POOLINGS:
+                return self.max_pooling(func, *args, **kwargs)
+            if func is F.batch_norm:
+                return self.batch_norm(**_BATCH_NORM.bind(*args, **kwargs).arguments)
+            return func(*args, **kwargs)
+        finally:
+            self.serving, self.otherwise = {}, _nothing
 
     def pack(self, x: Tensor) -> Any:
         """Return what autograd shall keep for x."""
-        if x.dim() < 4 or not x.is_floating_point() or self.is_exact(x):
+        if _storage(x) in self.resident:
             return x
         key = _key(x)
-        handle = self.handles.get(key) or self.waiting.get(key) or self.convolving.get(key) or self.activating
-        return handle or self.quantize(x, *channel_moments(x.detach()))
+        handle = self.serving.get(key) or self.otherwise(x)
+        if handle is None and self.is_activation(x) and key not in self.exact:
+            self.exact.add(key)
+            weakref.finalize(x.untyped_storage(), self.exact.discard, key).atexit = False
+        return handle or x
 
-    def unpack(self, kept: Any) -> Tensor:
-        """Return the tensor that the backward pass shall see."""
-        return kept.make() if isinstance(kept, _Handle) else kept
+    def is_activation(self, x: Tensor) -> bool:
+        """Whether x may be quantised."""
+        return x.dim() > 2 and x.is_floating_point() and _storage(x) not in self.resident
 
     def remember(
         self, x: Tensor, handle: _Handle, table: WeakValueDictionary[Hashable, _Handle] | None = None
     ) -> _Handle:
-        """Give the live tensor x this handle, for whoever saves it next."""
+        """Give the live tensor x this handle, for whoever saves it next, and let it live as long as x."""
         key, known = _key(x), self.handles if table is None else table
         known[key] = handle
         weakref.finalize(x.untyped_storage(), known.pop, key, None).atexit = False
         return handle
 
     def quantize(self, x: Tensor, mean: Tensor, scale: Tensor) -> _Handle:
-        """Quantise x: (N, C, H, W) and give it the handle that decodes it."""
+        """Quantise x: (N, C, ...) and give it the handle that decodes it."""
         codes = encode(x, mean, scale, self.bits)
         return self.remember(x, _Handle(lambda: decode(codes)))
 
-    # The hooks on modules, in the order in which they fire.
-
-    def keep_exact(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before the model: its input is the batch, which is alive anyway."""
-        self.images = {_storage(x) for x in inputs if isinstance(x, Tensor)}
-
-    def before_norm(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before a norm: its inputs wait for their handle until its outputs are there."""
-        self.waiting = {_key(x): _Handle(_not_yet) for x in inputs}
-
-    def after_norm(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> Any:
-        """After a norm: quantise its outputs, and derive its inputs from the same codes."""
-        results: list[tuple[Tensor, _Handle | None]] = []
-        first = 0
-        for x, y in zip(inputs, _several(outputs), strict=True):
-            channels = slice(first, first + x.shape[1])
-            first += x.shape[1]
-            gamma, beta = _affine(module, channels)
-            mean, variance = _moments(module, channels, x)
-            sigma = (variance + module.eps).sqrt()
-            handle = self.quantize(y, beta, gamma)
-            gain = sigma / torch.where(gamma.abs() < 1e-8, torch.full_like(gamma, 1e-8), gamma)
-            self.waiting[_key(x)].make = _input_of_norm(handle, beta, gain, mean)
-            if not self.exact_forward:
-                y = _straight_through(y, handle)
-                self.remember(y, handle)
-            results.append((y, handle))
-        self.waiting = {}
-        return self.alive(outputs, results)
-
-    def before_activation(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before an activation: some keep their output, which then comes from the handle of their input."""
-        handle = self.handles.get(_key(inputs[0])) if len(inputs) == 1 else None
-        self.activating = _Handle(_activated(handle, _slope(module))) if handle else None
-
-    def after_activation(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> Any:
-        """After an activation: its outputs come from the handles of its inputs, where these have one."""
-        results, self.activating = [], None
-        for x, y in zip(inputs, _several(outputs), strict=True):
-            handle = self.handles.get(_key(x))
-            if handle is not None:
-                handle = self.remember(y, _Handle(_activated(handle, _slope(module))))
-            results.append((y, handle))
-        return self.alive(outputs, results)
-
-    def before_convolution(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
-        """Before a convolution: quantise what it will save; in naive quantisation it also sees that."""
-        (x,) = inputs
-        key = _key(x)
-        if self.is_exact(x) or key in self.handles:
+    def signed(self, x: Tensor) -> _Handle | None:
+        """Return a handle of x that keeps its signs."""
+        if not self.is_activation(x):
             return None
-        handle = self.values.get(key)
+        return self.handles.get(_key(x)) or self.quantize(x, *channel_moments(x.detach()))
+
+    # The functions that are intercepted.
+
+    def product(self, func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Quantise what a convolution or a linear map will save; in naive quantisation it also sees that."""
+        x, key = input, _key(input)
+        if not self.is_activation(x) or key in self.exact:
+            return func(x, *args, **kwargs)
+        handle = self.handles.get(key) or self.values.get(key)
         if handle is None:
-            codes = encode(x, *channel_moments(x.detach()), self.bits, keep_sign=False)
-            handle = self.remember(x, _Handle(lambda: decode(codes)), self.values)
-        self.convolving = {key: handle}
-        if self.exact_forward:
-            return None
-        seen = _straight_through(x, handle)
-        self.remember(seen, handle, self.values)
-        self.convolving = {_key(seen): handle}
-        return (seen,)
+            axis = -1 if func is F.linear else 1
+            channels = x.detach().movedim(axis, 1)
+            codes = encode(channels, *channel_moments(channels), self.bits, keep_sign=False)
+            handle = self.remember(x, _Handle(lambda: decode(codes).movedim(1, axis)), self.values)
+        if not self.exact_forward and key not in self.handles:
+            x = _straight_through(x, handle)
+            self.remember(x, handle, self.values)
+        if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+            x = x.to(torch.get_autocast_dtype(x.device.type))  # what the function would do, on another tensor
+        storage, numel, dtype = _storage(x), x.numel(), x.dtype
 
-    def after_convolution(self, module: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> None:
-        """After a convolution: its handle is autograd's from now on."""
-        self.convolving = {}
+        def saved_as(saved: Tensor) -> _Handle | None:
+            shape = saved.shape  # a linear map saves a matrix
+            same = _storage(saved) == storage and saved.numel() == numel
+            return _Handle(lambda: handle.make().to(dtype).reshape(shape)) if same else None
 
-    def alive(self, outputs: Any, results: list[tuple[Tensor, _Handle | None]]) -> Any:
-        """Tie each handle to the tensor it stands for, so that it lives until its consumers have run."""
-        for y, handle in results:
-            if handle is not None:
-                y.gradbench_handle = handle  # type: ignore[attr-defined]
-        tensors = tuple(y for y, _ in results)
-        return tensors if isinstance(outputs, tuple) else tensors[0]
+        self.otherwise = saved_as
+        return func(x, *args, **kwargs)
+
+    def batch_norm(
+        self,
+        input: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        """Quantise a norm's output, and derive its input from the same codes."""
+        normalise = (running_mean, running_var, weight, bias, training, momentum, eps)
+        if not self.is_activation(input):
+            return F.batch_norm(input, *normalise)
+        if running_mean is None or running_var is None or training:
+            mean, std = channel_moments(input.detach())
+        else:
+            mean, std = running_mean.clone(), running_var.sqrt()
+        waiting = self.handles.get(_key(input)) or _Handle(_not_yet)
+        self.serving = {_key(input): waiting}
+        y = F.batch_norm(input, *normalise)
+        gamma = torch.ones_like(mean) if weight is None else weight.detach()
+        beta = torch.zeros_like(mean) if bias is None else bias.detach()
+        handle = self.quantize(y, beta, gamma)
+        if waiting.make is _not_yet:
+            gain = (std.square() + eps).sqrt() / torch.where(gamma.abs() < 1e-8, torch.full_like(gamma, 1e-8), gamma)
+            waiting.make = _input_of_norm(handle, beta, gain, mean)
+        if not self.exact_forward:
+            y = _straight_through(y, handle)
+            self.remember(y, handle)
+        return _alive(y, handle)
+
+    def rectifier(self, func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Let a (leaky) ReLU have its gate, and what follows its output, from the copy of its input."""
+        slope = kwargs.get("negative_slope", args[0] if args else 0.01) if func in _LEAKY else 0.0
+        entering = self.handles.get(_key(input))
+        if entering is None:
+            self.otherwise = self.signed
+            before = _key(input)
+            y = func(input, *args, **kwargs)
+            entering = self.handles.get(before)  # one that keeps its output has given that a handle
+        else:
+            leaving = _Handle(_activated(entering, slope))
+            self.serving, self.otherwise = {_key(input): entering}, lambda y: leaving
+            y = func(input, *args, **kwargs)
+        if entering is not None:
+            return _alive(y, self.remember(y, _Handle(_activated(entering, slope))))
+        return y
+
+    def max_pooling(self, func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Keep any copy of what is pooled: the backward pass needs its shape alone."""
+        handle = self.handles.get(_key(input)) or self.values.get(_key(input))
+        if handle is not None:
+            self.serving = {_key(input): handle}
+        else:
+            self.otherwise = self.signed
+        return func(input, *args, **kwargs)
 
 
 @contextmanager
 def quantized_activations(model: nn.Module, bits: int, exact_forward: bool) -> Iterator[None]:
     """Run `model` with K-bit activations for the backward pass, or, unless `exact_forward`, for both passes."""
-    activations = _Activations(model, bits, exact_forward)
-    with storing(model), ExitStack() as hooks:
-        hooks.callback(model.register_forward_pre_hook(activations.keep_exact).remove)
-        for module in model.modules():
-            if isinstance(module, _NORMS):
-                hooks.callback(module.register_forward_pre_hook(activations.before_norm).remove)
-                hooks.callback(module.register_forward_hook(activations.after_norm).remove)
-            elif isinstance(module, _ACTIVATIONS):
-                hooks.callback(module.register_forward_pre_hook(activations.before_activation).remove)
-                hooks.callback(module.register_forward_hook(activations.after_activation).remove)
-            elif isinstance(module, nn.Conv2d):
-                hooks.callback(module.register_forward_pre_hook(activations.before_convolution).remove)
-                hooks.callback(module.register_forward_hook(activations.after_convolution).remove)
-        with torch.autograd.graph.saved_tensors_hooks(activations.pack, activations.unpack):
-            yield
+    forward = model.forward
+
+    @torch.compiler.disable(reason="the functions that the model calls are intercepted")
+    def run(*inputs: Any, **named: Any) -> Any:
+        given = [x for x in tree_leaves((inputs, named)) if isinstance(x, Tensor) and x.is_leaf]
+        quantizing = _Quantizing([*model.parameters(), *model.buffers(), *given], bits, exact_forward)
+        with saved_tensors_hooks(quantizing.pack, _unpack), quantizing:
+            return forward(*inputs, **named)
+
+    with storing(model), forward_replaced(model, run):
+        yield
+
+
+def kept_exactly(model: nn.Module) -> list[str]:
+    """Return, in a sentence, the modules of `model` whose activations are kept as they are."""
+    smooth = {
+        type(module).__name__
+        for module in model.modules()
+        if type(module).__module__ in ("torch.nn.modules.activation", "torch.nn.modules.normalization")
+        or (isinstance(module, Invertible) and module.kind == "activation")
+        if not isinstance(module, nn.ReLU | nn.LeakyReLU | InvertibleLeakyReLU)
+    }
+    if not smooth:
+        return []
+    return [f"what {', '.join(sorted(smooth))} keep for the backward pass stays exact: none is a (leaky) ReLU"]
+
+
+def _unpack(kept: Any) -> Tensor:
+    """Return the tensor that the backward pass shall see."""
+    return kept.make() if isinstance(kept, _Handle) else kept
 
 
 def _storage(x: Tensor) -> int:
@@ -183,46 +248,37 @@ def _storage(x: Tensor) -> int:
 
 
 def _key(x: Tensor) -> Hashable:
-    return _storage(x), x.storage_offset(), x.shape, x.stride()
+    version = 0 if x.is_inference() else x._version
+    return _storage(x), x.storage_offset(), x.shape, x.stride(), version
 
 
-def _several(outputs: Any) -> tuple[Tensor, ...]:
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+def _nothing(x: Tensor) -> None:
+    return None
 
 
 def _not_yet() -> Tensor:
     raise RuntimeError("an activation was asked for before the batch norm that it enters had run")
 
 
-def _affine(norm: nn.Module, channels: slice) -> tuple[Tensor, Tensor]:
-    """Return the scale and shift that `norm` applies to these channels, each (C,)."""
-    if norm.weight is None:
-        ones = torch.ones_like(norm.running_mean[channels])
-        return ones, torch.zeros_like(ones)
-    scale = norm.scale() if isinstance(norm, InvertibleBatchNorm) else norm.weight
-    return scale.detach()[channels], norm.bias.detach()[channels]
-
-
-def _moments(norm: nn.Module, channels: slice, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the biased variance with which `norm` normalised x, each (C,)."""
-    if norm.training or norm.running_mean is None:
-        variance, mean = torch.var_mean(x.detach(), dim=(0, 2, 3), correction=0)
-        return mean, variance
-    return norm.running_mean[channels].clone(), norm.running_var[channels].clone()
+def _alive(y: Tensor, handle: _Handle) -> Tensor:
+    """Tie the handle to the tensor it stands for, so that it lives until its consumers have run."""
+    y.gradbench_handle = handle  # type: ignore[attr-defined]
+    return y
 
 
 def _input_of_norm(output: _Handle, beta: Tensor, gain: Tensor, mean: Tensor) -> Callable[[], Tensor]:
     """Return x = (y - beta) sigma / gamma + mean, made from y's handle; gain is sigma / gamma."""
-    shape = (1, -1, 1, 1)
-    return lambda: output.make().sub_(beta.view(shape)).mul_(gain.view(shape)).add_(mean.view(shape))
 
+    def make() -> Tensor:
+        y = output.make()
+        shape = (1, -1, *[1] * (y.dim() - 2))
+        return y.sub_(beta.view(shape)).mul_(gain.view(shape)).add_(mean.view(shape))
 
-def _slope(activation: nn.Module) -> float:
-    return float(getattr(activation, "negative_slope", 0.0))
+    return make
 
 
 def _activated(entering: _Handle, slope: float) -> Callable[[], Tensor]:
-    return lambda: nn.functional.leaky_relu_(entering.make(), slope)
+    return lambda: F.leaky_relu_(entering.make(), slope)
 
 
 def _straight_through(x: Tensor, handle: _Handle) -> Tensor:

@@ -137,3 +137,98 @@ def test_between_the_passes_k_of_32_bits_are_kept() -> None:
     for bits in BITS:
         assert saved(f"approximate:{bits}") / stored < bits / 32 + 0.06
     assert saved("naive-quantize:4") / stored < 4 / 32 + 0.06
+
+
+class Residual(nn.Module):
+    """A block in torchvision's manner: the shortcut is added in place, and the rectifiers work in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norms[0](self.first(x)), inplace=True)
+        y = self.norms[1](self.second(y))
+        y += x
+        return F.max_pool2d(y.relu_(), 2)
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_gates_behind_a_sum_in_place_are_exact(bits: int) -> None:
+    """With running statistics a norm is a constant map, so that the gradient of the input needs gates alone."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), Residual(), nn.Conv2d(4, 4, 3)).eval()
+    x = torch.randn(3, 3, 14, 14, requires_grad=True)
+    weights = torch.randn_like(net(x))
+    (stored,) = torch.autograd.grad(net(x), x, weights)
+    with Approximate(bits).applied_to(net):
+        (found,) = torch.autograd.grad(net(x), x, weights)
+    assert torch.equal(found, stored)
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "Sigmoid", "GELU", "SiLU", "Softplus", "PReLU", "ReLU6"])
+def test_other_activations_stay_exact_and_that_is_said(activation: str) -> None:
+    def act() -> nn.Module:
+        return getattr(nn, activation)()
+
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), act(), nn.Conv2d(6, 6, 3), act(), nn.Conv2d(6, 2, 3))
+    x = torch.randn(4, 3, 12, 12, requires_grad=True)
+    weights = torch.randn_like(net(x))
+    stored = torch.autograd.grad(net(x), [x, net[2].weight], weights)
+    with Approximate(2).applied_to(net):
+        found = torch.autograd.grad(net(x), [x, net[2].weight], weights)
+    assert torch.equal(found[0], stored[0])
+    shares = activation in ("Tanh", "Sigmoid")  # they keep their output, which the convolution needs as well
+    assert torch.equal(found[1], stored[1]) == shares
+    (note,) = Approximate(2).notes(net)
+    assert note == f"what {activation} keep for the backward pass stays exact: none is a (leaky) ReLU"
+    assert Approximate(2).notes(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.LeakyReLU())) == []
+
+
+@pytest.mark.parametrize("strategy", [Approximate(2), NaiveQuantize(8)], ids=lambda strategy: strategy.name)
+def test_a_transformer(strategy: Strategy) -> None:
+    """Attention and layer norm are exact, and so are gates: only what linear maps of tokens keep is quantised."""
+    net = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    x = torch.randn(3, 5, 8, requires_grad=True)
+    weights = torch.randn(3, 5, 8)
+    names = ["input", *dict(net.named_parameters())]
+    stored = torch.autograd.grad(net(x), [x, *net.parameters()], weights)
+    with strategy.applied_to(net):
+        output = net(x)
+        found = torch.autograd.grad(output, [x, *net.parameters()], weights)
+    if isinstance(strategy, Approximate):
+        changed = {name for name, a, b in zip(names, found, stored, strict=True) if not torch.equal(a, b)}
+        assert changed == {"linear1.weight", "linear2.weight"}
+        assert torch.equal(output, net(x))
+    else:
+        assert 0 < float((output - net(x)).detach().norm() / output.detach().norm()) < 0.05
+    assert strategy.notes(net)[0].startswith("what LayerNorm, MultiheadAttention keep")
+
+
+def test_only_what_runs_inside_the_part_is_quantised() -> None:
+    """Strategies on two parts of a model: what is between and after them is ordinary autograd."""
+    layers = [nn.Conv2d(4, 4, 3, padding=1) for _ in range(4)]
+    model, x = nn.Sequential(*layers), torch.randn(4, 4, 8, 8)
+    stored = torch.autograd.grad(model(x).square().sum(), list(model.parameters()))
+    with Approximate(2).applied_to(layers[1]), Approximate(2).applied_to(layers[3]):
+        found = torch.autograd.grad(model(x).square().sum(), list(model.parameters()))
+    assert [torch.equal(a, b) for a, b in zip(found, stored, strict=True)] == [i not in (2, 6) for i in range(8)]
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_autocast_quantises_what_it_casts_and_no_weight() -> None:
+    class Casting(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return self[1](F.gelu(self[0](x)).float())
+
+    net = Casting(nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3))
+    x = torch.randn(4, 3, 12, 12, requires_grad=True)
+
+    def gradients(strategy: Strategy) -> tuple[Tensor, ...]:
+        with strategy.applied_to(net):
+            with torch.autocast("cpu", torch.bfloat16):
+                output = net(x)
+            return torch.autograd.grad(output.float().square().sum(), [x, net[0].weight, net[1].weight])
+
+    stored, found = gradients(STORED), gradients(Approximate(2))
+    assert [torch.equal(a, b) for a, b in zip(found, stored, strict=True)] == [True, True, False]
