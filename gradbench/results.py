@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CELL_STATUSES", "RIGHT", "SCHEMA", "TABLES", "VERDICTS", "Column", "Table"]
+__all__ = ["CELL_STATUSES", "CHECKS", "OUTCOMES", "RIGHT", "SCHEMA", "TABLES", "VERDICTS", "Column", "Table"]
 
 #: The version of these tables; a run's manifest carries it.
 SCHEMA = 3
@@ -35,6 +35,20 @@ VERDICTS = (
 #: The verdicts under which the gradients are right: their error hides in float32 rounding or in the noise of SGD.
 RIGHT = VERDICTS[: VERDICTS.index("unresolved")]
 
+#: What is looked at after one step, beside the gradients' values, in the order of the table `state`.
+CHECKS = {
+    "gradients": "every parameter has a gradient that has one in stored training, and no other",
+    "buffers": "every buffer is what stored training leaves, batch norm's running statistics among them",
+    "random stream": "the streams of random numbers of CPU and GPU stand where stored training leaves them",
+    "masks": "the backward pass uses what the forward pass drew: dropout masks, random slopes, dropped paths",
+    "output": "the output has stored training's dtype, shape and bits",
+    "inputs": "the caller's tensors are not written to",
+    "memory": "after the backward pass nothing is held that stored training does not hold",
+}
+
+#: What a check of `state` may find; `rounding` is as near as `torch.testing.assert_close` asks.
+OUTCOMES = ("exact", "rounding", "fault", "not applicable")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -57,13 +71,15 @@ class Column:
 class Table:
     """One CSV file of a run: what a row is, its key and its other columns.
 
-    The full header is `cell`, the axes of the case's matrix, `seed`, then `columns`.
+    The full header is `cell`, the axes of the case's matrix, `seed`, then `columns`. A run whose manifest has a
+    `schema` smaller than `since` does not have the file.
     """
 
     name: str
     row: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    since: int = 1
 
     @property
     def file(self) -> str:
@@ -184,6 +200,26 @@ ACTIVATIONS = Table(
     ),
 )
 
+STATE = Table(
+    "state",
+    "a cell, a strategy and a check of what one step leaves behind",
+    ("cell", "strategy", "check"),
+    (
+        _STRATEGY,
+        Column("check", "string", f"one of {', '.join(CHECKS)}"),
+        Column("outcome", "string", f"one of {', '.join(OUTCOMES)}"),
+        Column("says", "string", "what is wrong, in one sentence, or why the check does not apply; empty otherwise"),
+        Column(
+            "amount",
+            "float",
+            "how much is wrong: parameters, buffers, streams, modules, |s' - s| / |s| of outputs, tensors, or bytes",
+            "",
+            _LOWER,
+        ),
+    ),
+    since=3,
+)
+
 TRAINING = Table(
     "training",
     "a cell, a strategy and an evaluation during training",
@@ -215,4 +251,4 @@ CLAIMS = Table(
     ),
 )
 
-TABLES: dict[str, Table] = {table.name: table for table in (CELLS, GRADIENTS, ACTIVATIONS, TRAINING, CLAIMS)}
+TABLES: dict[str, Table] = {table.name: table for table in (CELLS, GRADIENTS, ACTIVATIONS, STATE, TRAINING, CLAIMS)}

@@ -61,18 +61,20 @@ def read_run(folder: Path) -> Run:
 def read_table(folder: Path, name: str, axes: Sequence[str], schema: int = SCHEMA) -> pd.DataFrame:
     """Read one table (`name.csv`, `.csv.gz` or `.csv.xz`); `inf` and `nan` are numbers, an empty field is absent.
 
-    A column that is newer than the run's `schema` is absent throughout.
+    A column that is newer than the run's `schema` is absent throughout, and a table that is newer has no rows.
 
     Raises:
         UsageError: the file or a column is missing, or a field is not of the column's type.
     """
     table = TABLES[name]
     path = next((folder / f"{table.file}{end}" for end in _ENDINGS if (folder / f"{table.file}{end}").is_file()), None)
-    if path is None:
-        raise UsageError(f"{folder}: {table.file} is missing; expected it, or it compressed as .gz or .xz")
     types = {column.name: _DTYPES[column.dtype] for column in table.columns}
     if name != "claims":
         types = {"cell": "object", **dict.fromkeys(axes, "object"), "seed": "Int64", **types}
+    if path is None and table.since > schema:
+        return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in types.items()})
+    if path is None:
+        raise UsageError(f"{folder}: {table.file} is missing; expected it, or it compressed as .gz or .xz")
     absent = {column: [] if kind == "object" else ["", "nan", "NaN"] for column, kind in types.items()}
     header = pd.read_csv(path, nrows=0).columns
     newer = [column.name for column in table.columns if column.since > schema and column.name not in header]

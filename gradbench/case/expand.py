@@ -66,7 +66,8 @@ def expand(case: Case, name: str) -> tuple[Cell, ...]:
     """Return the cells of a resolved case called `name`.
 
     Seed 0 of every point comes first, then seed 1, and so on: an interrupted run has seen the whole matrix with its
-    first seeds. Time and memory do not depend on the seed, so `measure.cost` stays true for seed 0 alone.
+    first seeds. Time, memory and what a step leaves behind do not depend on the seed, so `measure.cost` and
+    `measure.state` stay true for seed 0 alone.
     """
     return tuple(_cells(case, name))
 
@@ -81,7 +82,8 @@ def _cells(case: Case, name: str) -> Iterable[Cell]:
         for override in case.override:
             if applies(override, point, seed):
                 values.update(flatten(override.set))
-        values["measure.cost"] = values["measure.cost"] and seed == 0
+        for key in ("measure.cost", "measure.state"):
+            values[key] = values[key] and seed == 0
         settings = Settings.model_validate(nest(values))
         resolved = dict(flatten(settings.model_dump()))
         exact = {axis: resolved[key] for key, axis in keys.items()}

@@ -51,7 +51,8 @@ class Plan:
         if key == "seed":
             return self.seeds
         if key == "strategy":
-            return {"training": self.trained, "activations": self.measured}.get(table, (*self.measured, *self.trained))
+            measured = dict.fromkeys(("activations", "state"), self.measured)
+            return {"training": self.trained, **measured}.get(table, (*self.measured, *self.trained))
         if key == "step" and table in ("gradients", "activations"):
             return self.steps
         return None

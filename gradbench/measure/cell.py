@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from gradbench.case.expand import Cell
 from gradbench.case.schema import Settings
 from gradbench.data import DATASETS
 from gradbench.data.batches import Batches
 from gradbench.data.dataset import Dataset
-from gradbench.measure.activations import decibel, measure_activations
+from gradbench.errors import EnvironmentError, UsageError
+from gradbench.measure.batch import pixels
 from gradbench.measure.cost import measure_cost
-from gradbench.measure.errors import GradientErrors
-from gradbench.measure.gradients import measure_gradients
+from gradbench.measure.explain import Explanation, explain
+from gradbench.measure.findings import Findings, Row, measure_step
 from gradbench.measure.precision import PRECISIONS, InPrecision, Precision, use_precision
 from gradbench.measure.training import train
-from gradbench.measure.verdict import verdict, worst
 from gradbench.models.build import build
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Gate", "run_cell"]
+__all__ = ["Gate", "explain_cell", "run_cell"]
 
-Row = dict[str, Any]
 REFERENCE = "stored"
 
 
@@ -53,7 +51,7 @@ class Gate(Protocol):
 
 @dataclass
 class _Cell:
-    """A cell while it runs: its parts, and the rows found so far."""
+    """A cell while it runs: its parts, and what was found so far."""
 
     settings: Settings
     seed: int
@@ -62,9 +60,7 @@ class _Cell:
     batches: Batches
     strategies: dict[str, InPrecision]
     precision: Precision
-    excluded: dict[str, str]
-    rows: dict[str, list[Row]] = field(default_factory=lambda: {"gradients": [], "activations": [], "training": []})
-    summary: dict[str, Row] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
     measuring_seconds: float = 0.0
 
     @contextmanager
@@ -77,8 +73,17 @@ class _Cell:
             self.measuring_seconds += time.perf_counter() - started
 
     @property
+    def summary(self) -> dict[str, Row]:
+        return self.findings.summary
+
+    @property
     def reference(self) -> InPrecision:
         return self.strategies[REFERENCE]
+
+    @property
+    def truths(self) -> int:
+        """How many minibatches are run in float64 as well; in float64 stored training is the truth itself."""
+        return 0 if self.precision.dtype == torch.float64 else self.settings.measure.truth_batches
 
     def finish(self) -> None:
         """Wait until the device has done what it was told."""
@@ -93,7 +98,7 @@ class _Cell:
 
 
 def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) -> dict[str, list[Row]]:
-    """Run one cell and return the rows of `cells`, `gradients`, `activations` and `training`.
+    """Run one cell and return the rows of `cells`, `gradients`, `activations`, `state` and `training`.
 
     The rows lack the columns `cell`, the axes and `seed`, which are the same for all of them.
 
@@ -111,7 +116,7 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
         say("loading")
         work = _prepare(cell, torch.device(device))
     if REFERENCE not in work.strategies:
-        return {"cells": list(work.summary.values()), **work.rows}
+        return work.findings.tables()
     if cell.settings.measure.cost:
         say("time and memory")
         with work.measuring():
@@ -120,7 +125,46 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
     wall = time.perf_counter() - started
     for row in work.summary.values():
         row.update(wall_seconds=wall, measuring_share=work.measuring_seconds / wall)
-    return {"cells": [_finish(work, name) for name in work.summary], **work.rows}
+    return work.findings.tables()
+
+
+def explain_cell(
+    cell: Cell, device: str, strategy: str, step: int, say: Callable[[str], None] = lambda text: None
+) -> Explanation:
+    """Train a cell's model with stored activations to a step once more, and explain a strategy there.
+
+    Args:
+        cell: whose model, data and seed.
+        device: "cpu", "cuda" or "cuda:N".
+        strategy: one of the table of strategies, measured in that cell or not.
+        step: at most the steps of its training.
+        say: is told what is being done.
+
+    Raises:
+        GradbenchError: the step is beyond the training, the strategy is unknown or does not apply, the precision is not
+            for this device, or the data set cannot be had.
+    """
+    settings = cell.settings
+    if step > settings.train.steps:
+        raise UsageError(f"step {step} is not allowed: this cell trains for {settings.train.steps} steps")
+    if problem := STRATEGIES.check(strategy):
+        raise UsageError(problem)
+    work = _prepare(cell, torch.device(device))
+    if reason := work.precision.unavailable(work.device):
+        raise EnvironmentError(f"this cell cannot be run here: {reason}")
+    say(f"training with stored activations, {step} steps")
+    model = work.model()
+    train(model, work.reference, work.batches, settings.train, steps=step, curve=False)
+    model.train()
+    say(f"{strategy} on growing parts of the model")
+    return explain(
+        model,
+        F.cross_entropy,
+        work.batches.fresh(settings.measure.sgd_batches),
+        InPrecision(STRATEGIES.create(strategy), work.precision),
+        reference=work.reference,
+        truth_batches=work.truths,
+    )
 
 
 def _prepare(cell: Cell, device: torch.device) -> _Cell:
@@ -138,12 +182,11 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
         batches=Batches(dataset, settings.data, cell.seed, precision.dtype),
         strategies={name: InPrecision(STRATEGIES.create(name), precision) for name in names},
         precision=precision,
-        excluded={},
     )
     model = work.model()
     for name, strategy in list(work.strategies.items()):
         reason = precision.unavailable(device) or strategy.applies_to(model)
-        work.summary[name] = {"strategy": name, "status": "excluded" if reason else "ok", "reason": reason or ""}
+        work.findings.plan(name, reason)
         if reason:
             del work.strategies[name]
     return work
@@ -152,18 +195,9 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
 def _measure_cost(work: _Cell, gate: Gate) -> None:
     with gate.shared():
         model, batch = work.model(), work.batches.batch(0)
-    pixels = batch[0].shape[0] * batch[0].shape[2] * batch[0].shape[3]
     repeats = work.settings.measure.cost_repeats
     costs = measure_cost(model, list(work.strategies.values()), batch, repeats, gate.shared, gate.exclusive)
-    for name, cost in costs.items():
-        work.summary[name].update(
-            step_seconds=cost.step_seconds,
-            time_ratio=cost.step_seconds / costs[REFERENCE].step_seconds,
-            peak_bytes=cost.memory.peak,
-            saved_bytes=cost.memory.saved,
-            left_bytes=cost.memory.left,
-            bytes_per_pixel=cost.memory.peak / pixels,
-        )
+    work.findings.add_cost(costs, REFERENCE, pixels(batch[0]))
 
 
 def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
@@ -194,7 +228,7 @@ def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> No
             if summary["status"] == "ok":
                 summary.update(status="diverged", reason=reason)
     for name in trained:
-        if name != REFERENCE and name in work.strategies:
+        if name != REFERENCE and name in work.strategies and work.findings.works(name):
             with gate.shared():
                 say(f"training with {name}")
                 _train(work, work.strategies[name], work.model(), True, give_way)
@@ -212,7 +246,7 @@ def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: C
             raise
         summary.update(status="oom", reason=f"training: {str(error).splitlines()[0]}")
         return
-    work.rows["training"] += [{"strategy": strategy.name, **asdict(point)} for point in points]
+    work.findings.rows["training"] += [{"strategy": strategy.name, **asdict(point)} for point in points]
     if not points:
         return
     last = points[-1]
@@ -223,96 +257,22 @@ def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: C
 
 
 def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[], None]) -> None:
-    """Measure gradients, buffers and activations of every strategy at the model's present weights."""
+    """Measure every strategy at the model's present weights."""
     was_training = model.training
     model.train()
     measure = work.settings.measure
     batches = work.batches.fresh(measure.sgd_batches)
     wanted = dict.fromkeys((REFERENCE, *measure.strategies))
-    strategies = [work.strategies[name] for name in wanted if name in work.strategies]
-    layer = _layer_positions(model)
-    kinds = _kinds(model)
-    # In float64 stored training is the truth itself.
-    truths = 0 if work.precision.dtype == torch.float64 else measure.truth_batches
-    truth = work.reference.strategy
-    found = measure_gradients(model, work.reference, strategies, batches, truths, give_way, truth=truth)
-    for strategy in strategies:
-        errors = found[strategy.name].gradients
-        work.rows["gradients"] += [
-            _gradient_row(strategy.name, step, layer[e.parameter], kinds[e.parameter], e)
-            for e in errors
-            if measure.parameters == "all" or kinds[e.parameter] == "weight"
-        ]
-        summary = work.summary[strategy.name]
-        missing = sum(e.missing for e in errors)
-        summary["missing_gradients"] = max(summary.get("missing_gradients", 0), missing)
-        changed = len(found[strategy.name].changed_buffers)
-        summary["changed_buffers"] = max(summary.get("changed_buffers", 0), changed)
-        summary["repeat_error"] = float(np.maximum(summary.get("repeat_error", 0.0), found[strategy.name].repeat_error))
-        if strategy.rebuilds and measure.activations:
-            work.rows["activations"] += [
-                {"strategy": strategy.name, "step": step, "snr_db": decibel(rebuilt.snr), **asdict(rebuilt)}
-                for rebuilt in measure_activations(model, work.reference, strategy, batches[0])
-            ]
+    measure_step(
+        work.findings,
+        model,
+        work.reference,
+        [work.strategies[name] for name in wanted if name in work.strategies and work.findings.works(name)],
+        batches,
+        measure,
+        step=step,
+        truths=work.truths,
+        truth=work.reference.strategy,
+        between=give_way,
+    )
     model.train(was_training)
-
-
-def _gradient_row(strategy: str, step: int, layer: int, kind: str, errors: GradientErrors) -> Row:
-    row = asdict(errors)
-    for unwanted in ("identical", "finite", "missing"):
-        del row[unwanted]
-    return {
-        "strategy": strategy,
-        "step": step,
-        "layer": layer,
-        "kind": kind,
-        "verdict": verdict(errors),
-        "snr_db": decibel(1 / errors.rel_error**2) if errors.rel_error else math.inf,
-        **row,
-    }
-
-
-def _layer_positions(model: nn.Module) -> dict[str, int]:
-    """Return for each parameter the position of its layer in the model's order, 0 next to the image."""
-    owners: dict[str, int] = {}
-    for name, _ in model.named_parameters():
-        owners.setdefault(name.rpartition(".")[0], len(owners))
-    return {name: owners[name.rpartition(".")[0]] for name, _ in model.named_parameters()}
-
-
-def _kinds(model: nn.Module) -> dict[str, str]:
-    """Return for each parameter whether it is a weight (two axes or more), a bias, or a norm's."""
-    kinds = {}
-    for name, parameter in model.named_parameters():
-        owner = model.get_submodule(name.rpartition(".")[0])
-        plain = isinstance(owner, nn.Conv2d | nn.Linear)
-        kinds[name] = "weight" if parameter.dim() > 1 else "bias" if plain else "norm"
-    return kinds
-
-
-def _finish(work: _Cell, name: str) -> Row:
-    """Complete the summary of one strategy from its rows: the verdict is the worst over weight tensors and steps."""
-    summary = work.summary[name]
-    rows = [row for row in work.rows["gradients"] if row["strategy"] == name and row["kind"] == "weight"]
-    if rows:
-        decisive = worst(row["verdict"] for row in rows)
-        guilty = max((row for row in rows if row["verdict"] == decisive), key=_badness)
-        summary.update(
-            verdict=decisive,
-            worst_parameter=guilty["parameter"],
-            worst_step=guilty["step"],
-            worst_noise_ratio=guilty["noise_ratio"],
-            rel_error=float(np.median([row["rel_error"] for row in rows])),
-            noise_ratio=float(np.median([row["noise_ratio"] for row in rows])),
-        )
-    if summary.get("missing_gradients"):
-        summary["verdict"] = "broken"
-    snrs = [r["snr_db"] for r in work.rows["activations"] if r["strategy"] == name and r["block"] >= 0]
-    if snrs:
-        summary["min_snr_db"] = float(np.min(snrs))  # NaN when one of them is
-    return summary
-
-
-def _badness(row: Row) -> float:
-    ratio: float = row["noise_ratio"]
-    return math.inf if math.isnan(ratio) else ratio

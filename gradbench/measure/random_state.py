@@ -18,7 +18,7 @@ def streams(device: torch.device) -> dict[str, Any]:
     found = {
         "torch's CPU generator": torch.get_rng_state(),
         "Python's random": random.getstate(),
-        "NumPy's random": np.random.get_state(),  # noqa: NPY002: the global stream is what models draw from
+        "NumPy's random": np.random.get_state(),  # noqa: NPY002 the global stream, which models draw from
     }
     if device.type == "cuda":
         found["torch's CUDA generator"] = torch.cuda.get_rng_state(device)

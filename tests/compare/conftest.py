@@ -96,8 +96,8 @@ def _simulate(jitter: float = 0.0, seed: int = 0, depths: tuple[int, ...] = DEPT
             )
     claim = {"claim": "right", "says": "It is right", "status": "held", "value": 0.5, "low": 0.4, "high": 0.6}
     claims = [{**claim, "test": "< 1", "seeds": seeds, "source": "", "reason": ""}]
-    rows_of = {"cells": cells, "gradients": gradients, "activations": activations, "training": [], "claims": claims}
-    tables = {name: _typed(name, rows) for name, rows in rows_of.items()}
+    rows_of = {"cells": cells, "gradients": gradients, "activations": activations, "claims": claims}
+    tables = {name: _typed(name, rows_of.get(name, [])) for name in TABLES}
     return Run(Path(f"run-{seed}"), _manifest(depths, seeds, f"run-{seed}"), ("depth",), tables)
 
 

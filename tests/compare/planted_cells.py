@@ -39,9 +39,9 @@ class Faulty(Strategy):
                 if getattr(module, "running_mean", None) is not None:
                     module.running_mean.mul_(1.1)
         if kind in ("error", "random"):
-            seed = random.getrandbits(32) if kind == "random" else 0
+            seed = random.SystemRandom().getrandbits(32) if kind == "random" else 0
             generator = torch.Generator().manual_seed(seed)
-            for parameter in model.parameters():
+            for parameter in (one for one in model.parameters() if one.grad is not None):
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.grad += float(amount[0]) * noise * parameter.grad.norm() / noise.norm()
 

@@ -1,0 +1,202 @@
+"""What was found of a model and its strategies, as the rows of the tables: the same for a case's cell and an audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gradbench.case.schema import Measure
+from gradbench.measure.activations import RebuiltActivation, decibel, measure_activations
+from gradbench.measure.batch import Batch, Loss
+from gradbench.measure.cost import Cost
+from gradbench.measure.errors import GradientErrors
+from gradbench.measure.gradients import Comparison, measure_gradients
+from gradbench.measure.state import State
+from gradbench.measure.verdict import verdict, worst
+from gradbench.strategies.base import Strategy
+
+__all__ = ["Findings", "Row", "measure_step"]
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Findings:
+    """The rows found so far of each table, and each strategy's row of `cells`."""
+
+    rows: dict[str, list[Row]] = field(
+        default_factory=lambda: {"gradients": [], "activations": [], "state": [], "training": []}
+    )
+    summary: dict[str, Row] = field(default_factory=dict)
+
+    def plan(self, strategy: str, excluded: str | None) -> None:
+        """Begin the row of a strategy, with the reason if it is excluded."""
+        self.summary[strategy] = {
+            "strategy": strategy,
+            "status": "excluded" if excluded else "ok",
+            "reason": excluded or "",
+        }
+
+    def fail(self, strategy: str, error: Exception) -> None:
+        """Note what a strategy raised: out of memory, or an error."""
+        status = "oom" if isinstance(error, torch.OutOfMemoryError | MemoryError) else "error"
+        self.summary[strategy].update(status=status, reason=f"{type(error).__name__}: {error}".strip(": "))
+
+    def works(self, strategy: str) -> bool:
+        """Return whether a strategy applies and has raised nothing."""
+        return self.summary[strategy]["status"] not in ("excluded", "oom", "error")
+
+    def add_cost(self, costs: Mapping[str, Cost], reference: str, pixels: int | None) -> None:
+        """Add what steps cost, for each pixel too where there are any."""
+        for name, cost in costs.items():
+            self.summary[name].update(
+                step_seconds=cost.step_seconds,
+                time_ratio=cost.step_seconds / costs[reference].step_seconds,
+                peak_bytes=cost.memory.peak,
+                saved_bytes=cost.memory.saved,
+                left_bytes=cost.memory.left,
+                bytes_per_pixel=cost.memory.peak / pixels if pixels else None,
+            )
+
+    def add_gradients(
+        self, strategy: str, step: int, model: nn.Module, found: Comparison, parameters: str = "weights"
+    ) -> None:
+        """Add a strategy's errors: rows of its weight tensors, or of all parameters, and its counts of faults."""
+        layer, kinds = _layer_positions(model), _kinds(model)
+        self.rows["gradients"] += [
+            _gradient_row(strategy, step, layer[errors.parameter], kinds[errors.parameter], errors)
+            for errors in found.gradients
+            if parameters == "all" or kinds[errors.parameter] == "weight"
+        ]
+        summary = self.summary[strategy]
+        missing = sum(errors.missing for errors in found.gradients)
+        summary["missing_gradients"] = max(summary.get("missing_gradients", 0), missing)
+        summary["changed_buffers"] = max(summary.get("changed_buffers", 0), len(found.changed_buffers))
+        summary["repeat_error"] = float(np.maximum(summary.get("repeat_error", 0.0), found.repeat_error))
+
+    def add_activations(self, strategy: str, step: int, rebuilt: Sequence[RebuiltActivation]) -> None:
+        """Add a strategy's rebuilt activations."""
+        self.rows["activations"] += [
+            {"strategy": strategy, "step": step, "snr_db": decibel(one.snr), **asdict(one)} for one in rebuilt
+        ]
+
+    def tables(self) -> dict[str, list[Row]]:
+        """Return every table's rows, with the verdict of each strategy: the worst over weight tensors and steps."""
+        return {"cells": [self._finished(name) for name in self.summary], **self.rows}
+
+    def _finished(self, name: str) -> Row:
+        summary = dict(self.summary[name])
+        rows = [row for row in self.rows["gradients"] if row["strategy"] == name and row["kind"] == "weight"]
+        if rows:
+            decisive = worst(row["verdict"] for row in rows)
+            guilty = max((row for row in rows if row["verdict"] == decisive), key=_badness)
+            summary.update(
+                verdict=decisive,
+                worst_parameter=guilty["parameter"],
+                worst_step=guilty["step"],
+                worst_noise_ratio=guilty["noise_ratio"],
+                rel_error=float(np.median([row["rel_error"] for row in rows])),
+                noise_ratio=float(np.median([row["noise_ratio"] for row in rows])),
+            )
+        if summary.get("missing_gradients"):
+            summary["verdict"] = "broken"
+        snrs = [r["snr_db"] for r in self.rows["activations"] if r["strategy"] == name and r["block"] >= 0]
+        if snrs:
+            summary["min_snr_db"] = float(np.min(snrs))  # NaN when one of them is
+        return summary
+
+
+def measure_step(
+    findings: Findings,
+    model: nn.Module,
+    reference: Strategy,
+    strategies: Sequence[Strategy],
+    batches: Sequence[Batch],
+    wanted: Measure,
+    *,
+    step: int = 0,
+    truths: int,
+    truth: Strategy | None = None,
+    loss: Loss | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> None:
+    """Measure what one step leaves behind, gradients and activations of every strategy at the model's present weights.
+
+    A strategy that raises while its step is checked is left out of what follows; without that check it raises here.
+
+    Args:
+        findings: gets the rows.
+        model: left as it was.
+        reference: the stored strategy.
+        strategies: those to measure, the reference among them.
+        batches: M >= 2 minibatches.
+        wanted: what of it is measured.
+        step: optimiser steps taken so far.
+        truths: how many minibatches are also run in float64.
+        truth: the stored strategy for float64, as in `measure_gradients`.
+        loss: from output and target to the loss; by default the mean cross-entropy.
+        between: called before each minibatch.
+    """
+    given = {} if loss is None else {"loss": loss}
+    if wanted.state and not findings.rows["state"]:
+        state = State(model, reference, batches[0], **given)
+        for strategy in strategies:
+            between()
+            try:
+                checks = state.of(strategy)
+            except Exception as error:
+                if strategy is reference:
+                    raise
+                findings.fail(strategy.name, error)
+                continue
+            findings.rows["state"] += [{"strategy": strategy.name, **asdict(check)} for check in checks]
+        strategies = [strategy for strategy in strategies if findings.works(strategy.name)]
+    found = measure_gradients(model, reference, strategies, batches, truths, between, truth=truth, **given)
+    for strategy in strategies:
+        findings.add_gradients(strategy.name, step, model, found[strategy.name], wanted.parameters)
+        if strategy.rebuilds and wanted.activations:
+            rebuilt = measure_activations(model, reference, strategy, batches[0], **given)
+            findings.add_activations(strategy.name, step, rebuilt)
+
+
+def _gradient_row(strategy: str, step: int, layer: int, kind: str, errors: GradientErrors) -> Row:
+    row = asdict(errors)
+    for unwanted in ("identical", "finite", "missing"):
+        del row[unwanted]
+    return {
+        "strategy": strategy,
+        "step": step,
+        "layer": layer,
+        "kind": kind,
+        "verdict": verdict(errors),
+        "snr_db": decibel(1 / errors.rel_error**2) if errors.rel_error else math.inf,
+        **row,
+    }
+
+
+def _layer_positions(model: nn.Module) -> dict[str, int]:
+    """Return for each parameter the position of its layer in the model's order, 0 next to the input."""
+    owners: dict[str, int] = {}
+    for name, _ in model.named_parameters():
+        owners.setdefault(name.rpartition(".")[0], len(owners))
+    return {name: owners[name.rpartition(".")[0]] for name, _ in model.named_parameters()}
+
+
+def _kinds(model: nn.Module) -> dict[str, str]:
+    """Return for each parameter whether it is a weight (two axes or more), a norm's, or another bias."""
+    kinds = {}
+    for name, parameter in model.named_parameters():
+        owner = type(model.get_submodule(name.rpartition(".")[0])).__name__
+        kinds[name] = "weight" if parameter.dim() > 1 else "norm" if "norm" in owner.lower() else "bias"
+    return kinds
+
+
+def _badness(row: Row) -> float:
+    ratio: float = row["noise_ratio"]
+    return math.inf if math.isnan(ratio) else ratio
