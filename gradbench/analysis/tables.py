@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from gradbench.errors import UsageError
 from gradbench.results import SCHEMA, TABLES
 
-__all__ = ["Run", "read_run", "read_table"]
+__all__ = ["Run", "read_run", "read_table", "typed"]
 
 #: pandas dtypes of the columns. Whole numbers may be absent (a failed cell has no worst step), hence "Int64".
 _DTYPES = {"string": "object", "int": "Int64", "float": "float64", "bool": "boolean"}
@@ -92,6 +92,14 @@ def read_table(folder: Path, name: str, axes: Sequence[str], schema: int = SCHEM
         for axis in axes:
             frame[axis] = _plain(frame[axis])
     return frame[list(types)]
+
+
+def typed(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows of one table as a frame with its columns, typed as `read_table` does; without the leading columns."""
+    types = {column.name: _DTYPES[column.dtype] for column in TABLES[name].columns}
+    frame = pd.DataFrame(list(rows), columns=list(types))
+    words = [column for column, kind in types.items() if kind == "object"]
+    return frame.astype(types).fillna(dict.fromkeys(words, ""))
 
 
 def _plain(values: pd.Series) -> pd.Series:

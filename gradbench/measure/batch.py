@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-__all__ = ["Batch", "Loss", "call", "in_double", "pixels", "tensors"]
+__all__ = ["Batch", "Loss", "call", "in_double", "pixels", "same_bits", "tensors"]
 
 #: Inputs and target. The inputs are a tensor, a tuple or list of arguments, or a dict of named arguments.
 Batch = tuple[Any, Any]
@@ -52,6 +52,13 @@ def in_double(value: Any) -> Any:
 
 def pixels(inputs: Any) -> int | None:
     """Return N*H*W of images (N, C, H, W); None where the inputs are something else."""
-    if isinstance(inputs, torch.Tensor) and inputs.dim() == 4 and inputs.is_floating_point():
+    if isinstance(inputs, Tensor) and inputs.dim() == 4 and inputs.is_floating_point():
         return inputs.shape[0] * inputs.shape[2] * inputs.shape[3]
     return None
+
+
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors have the same dtype, shape and bits; equal NaNs are equal."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.equal(one.detach().flatten().view(torch.uint8), other.detach().flatten().view(torch.uint8))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradbench.measure.batch import Batch, Loss, call, tensors
+from gradbench.measure.batch import Batch, Loss, call, same_bits, tensors
 from gradbench.measure.gradients import preserved
 from gradbench.measure.masks import drawn_in_backward, other_masks, random_modules
 from gradbench.measure.memory import step_memory
@@ -23,6 +23,9 @@ from gradbench.results import CHECKS
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Check", "State"]
+
+#: In the place of a buffer that is not there.
+_ABSENT = torch.empty(0, dtype=torch.complex128)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class State:
                 output = call(model, inputs)
                 outputs = [one.detach().clone() for one in tensors(output)]
                 self._loss(output, target).backward()
-            written = [name for name, one in given.items() if not _same_bits(one, before[name])]
+            written = [name for name, one in given.items() if not same_bits(one, before[name])]
             for name in written:
                 given[name].data.copy_(before[name])
             return _Step(
@@ -124,8 +127,7 @@ class State:
         stored = self._stored.buffers
         if not stored:
             return Check("buffers", "not applicable", "the model has no buffers")
-        absent = object()
-        changed = [name for name, value in stored.items() if not _same_bits(value, step.buffers.get(name, absent))]
+        changed = [name for name, value in stored.items() if not same_bits(value, step.buffers.get(name, _ABSENT))]
         if not changed:
             return Check("buffers", "exact")
         wrong = [name for name in changed if not _close(stored[name], step.buffers.get(name))]
@@ -168,7 +170,7 @@ class State:
             texts = [", ".join(f"{str(dtype)[6:]} {list(shape)}" for dtype, shape in kind) for kind in kinds]
             return Check("output", "fault", f"{texts[1] or 'no tensor'} where stored training gives {texts[0]}", 1.0)
         pairs = list(zip(step.outputs, stored, strict=True))
-        if all(_same_bits(one, other) for one, other in pairs):
+        if all(same_bits(one, other) for one, other in pairs):
             return Check("output", "exact")
         distance = max(_distance(one, other) for one, other in pairs)
         if all(_close(other, one) for one, other in pairs):
@@ -205,12 +207,6 @@ def _several(names: list[str]) -> str:
     """Some names, the first three of them spelled out."""
     more = len(names) - 3
     return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
-
-
-def _same_bits(one: Tensor, other: Any) -> bool:
-    if not isinstance(other, Tensor) or one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    return torch.equal(one.detach().flatten().view(torch.uint8), other.detach().flatten().view(torch.uint8))
 
 
 def _close(expected: Tensor, found: Tensor | None) -> bool:

@@ -18,7 +18,7 @@ from gradbench.runner.options import RunOptions
 from gradbench.runner.pool import Pool
 from gradbench.runner.store import FINISHED
 
-__all__ = ["manifest", "now"]
+__all__ = ["commit", "manifest", "now", "run_id"]
 
 
 def now() -> str:
@@ -54,7 +54,7 @@ def manifest(
     unfinished = sum(count for status, count in statuses.items() if status not in FINISHED)
     return {
         "schema": SCHEMA,
-        "run": _run_id(chosen.profile),
+        "run": run_id(chosen.profile),
         "state": "interrupted" if interrupted else "incomplete" if unfinished else "complete",
         "case": chosen.name,
         "title": chosen.case.title,
@@ -68,7 +68,7 @@ def manifest(
         "argv": list(options.argv),
         "command": _command(chosen, options, environment["device"], pool.jobs),
         "gradbench": gradbench.__version__,
-        "git": _commit(),
+        "git": commit(),
         "axes": chosen.case.matrix,
         "seeds": list(range(chosen.case.seeds)),
         "settings": chosen.case.model_dump(mode="json", by_alias=True, exclude={"profile"}),
@@ -86,7 +86,7 @@ def manifest(
     }
 
 
-def _run_id(profile: str | None) -> str:
+def run_id(profile: str | None) -> str:
     """A new name for a run, for example 20261122T013000Z-quick-1a2b3c; names sort by time."""
     parts = (datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), profile, secrets.token_hex(3))
     return "-".join(part for part in parts if part)
@@ -103,7 +103,7 @@ def _command(chosen: Chosen, options: RunOptions, device: str, jobs: int) -> str
     return shlex.join([*words, "--device", device, "--jobs", str(jobs)])
 
 
-def _commit() -> dict[str, Any] | None:
+def commit() -> dict[str, Any] | None:
     """The git commit of the clone that gradbench runs from and whether files differ from it; None without a clone."""
     package = Path(gradbench.__file__).resolve().parent
     top = _git(package, "rev-parse", "--show-toplevel")

@@ -13,7 +13,7 @@ from typing import Any
 from gradbench.data import prepare
 from gradbench.errors import EnvironmentError, UsageError
 
-__all__ = ["fetch_data", "probe"]
+__all__ = ["describe", "fetch_data", "probe"]
 
 
 def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
@@ -39,13 +39,21 @@ def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
     if device.startswith("cuda") and index >= count:
         found = f"{count} GPU{'s' * (count > 1)}, the first of them cuda:0" if count else "no GPU here"
         raise EnvironmentError(f"--device {device}: torch {torch.__version__} finds {found}; --device cpu works")
-    gpu = _gpu(torch, index) if count and device != "cpu" else None
+    return describe("cpu" if not count else "cuda" if device == "auto" else device)
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Describe the machine, its packages and the switches of torch as they stand; `device` is "cpu" or "cuda:N"."""
+    import torch
+
+    index = int(device.partition(":")[2] or 0)
+    gpu = _gpu(torch, index) if device.startswith("cuda") else None
     cpu = _cpu()
     return {
-        "device": "cpu" if gpu is None else "cuda" if device == "auto" else device,
+        "device": device,
         "device_name": cpu if gpu is None else gpu["name"],
         "gpu": gpu,
-        "gpus": count,
+        "gpus": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "cpu": cpu,
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -1,0 +1,187 @@
+"""What a user gives to an audit, checked before anything is measured: each mistake is one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradbench.errors import UsageError
+from gradbench.measure.batch import Batch, Loss, call, same_bits, tensors
+from gradbench.measure.gradients import preserved
+from gradbench.strategies import STRATEGIES
+from gradbench.strategies.base import Strategy
+
+__all__ = ["check_model", "check_training_step", "chosen", "taken"]
+
+#: Minibatches that are taken of what need not end, such as a data loader.
+OF_A_STREAM = 16
+
+
+def check_model(model: nn.Module) -> torch.device:
+    """Return where the model is.
+
+    Raises:
+        UsageError: it is no module, has nothing to train, or is on several devices.
+    """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model: a torch.nn.Module is needed, got {type(model).__name__}")
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise UsageError(f"model: {type(model).__name__} has no parameter that requires a gradient")
+    devices = dict.fromkeys(tensor.device for tensor in [*model.parameters(), *model.buffers()])
+    if len(devices) > 1:
+        raise UsageError(f"model: it is on several devices ({', '.join(map(str, devices))}): one is needed")
+    return trained[0].device
+
+
+def chosen(strategies: Iterable[str | Any] | str) -> list[Strategy]:
+    """Return the strategies that are named or given, without `stored`, which is the reference.
+
+    Raises:
+        UsageError: an unknown name, an object that is no strategy, two of the same name, or none at all.
+    """
+    found = [_strategy(one) for one in ([strategies] if isinstance(strategies, str) else strategies)]
+    names = [one.name for one in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"strategies: two are called {twice[0]!r}: each needs a name of its own")
+    found = [one for one in found if one.name != "stored"]
+    if not found:
+        raise UsageError(f"strategies: none is given; allowed are {', '.join(STRATEGIES)}, or strategies of your own")
+    return found
+
+
+def _strategy(one: Any) -> Strategy:
+    if isinstance(one, str):
+        return STRATEGIES.create(one)  # type: ignore[no-any-return]
+    if isinstance(one, Strategy):
+        return one
+    if isinstance(getattr(one, "name", None), str) and callable(getattr(one, "applied_to", None)):
+        return _Foreign(one)
+    raise UsageError(f"strategies: {one!r} is no strategy: it needs a name and applied_to(model), a context manager")
+
+
+class _Foreign(Strategy):
+    """An object with the protocol of a strategy that does not inherit from it."""
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+        self.rebuilds, self.random = bool(getattr(own, "rebuilds", False)), bool(getattr(own, "random", False))
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        return str(self._own.name)
+
+    def applies_to(self, model: nn.Module) -> str | None:
+        """Return what it says, if it says anything."""
+        return self._own.applies_to(model) if hasattr(self._own, "applies_to") else None
+
+    def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return its own context."""
+        return self._own.applied_to(model)
+
+
+def taken(batches: Iterable[Batch], count: int | None, device: torch.device) -> list[Batch]:
+    """Return the minibatches as pairs: all of a list or tuple, `OF_A_STREAM` of anything else, or `count`.
+
+    Raises:
+        UsageError: fewer than two, one that is no pair of inputs and target, or one that is elsewhere than `device`.
+    """
+    if count is None and not isinstance(batches, Sequence):
+        count = OF_A_STREAM
+    if count is not None and count < 2:
+        raise UsageError(f"minibatches: {count} are too few: a gradient's noise needs two or more")
+    pairs = []
+    for place, batch in enumerate(islice(iter(batches), count)):
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            kind = f"{len(batch)} entries" if isinstance(batch, tuple | list) else type(batch).__name__
+            raise UsageError(f"batches: minibatch {place} must be a pair (inputs, target), got {kind}")
+        for tensor in tensors(list(batch)):
+            if tensor.device != device:
+                raise UsageError(
+                    f"batches: minibatch {place} is on {tensor.device}, the model on {device}: move one to the other"
+                )
+        pairs.append((batch[0], batch[1]))
+    if len(pairs) < 2:
+        few = {0: "it is empty", 1: "it has one minibatch"}[len(pairs)]
+        raise UsageError(f"batches: {few}; the noise of a gradient needs two or more, and an interval eight")
+    return pairs
+
+
+def check_training_step(model: nn.Module, reference: Strategy, batches: Sequence[Batch], loss: Loss) -> float:
+    """Run stored training and return how far two passes over the first minibatch are apart: |g' - g| / |g|.
+
+    Raises:
+        UsageError: the output has no tensor, the loss is no finite scalar or depends on no parameter, a gradient is not
+            finite, the model writes into its input, or it is not repeatable.
+    """
+    passes = []
+    for _ in range(2):
+        inputs, target = batches[0]
+        before = [tensor.detach().clone() for tensor in tensors(list(batches[0]))]
+        with preserved(model, 0):
+            model.zero_grad(set_to_none=True)
+            with reference.applied_to(model):
+                _loss_of(model, batches[0], loss, 0).backward()
+            passes.append(_gradients(model))
+        if not all(same_bits(now, then) for now, then in zip(tensors([inputs, target]), before, strict=True)):
+            raise UsageError("model: it writes into its inputs, so that no step can be repeated: let it work on a copy")
+    for place, batch in enumerate(batches[1:], 1):
+        with preserved(model, place), torch.no_grad(), reference.applied_to(model):
+            _loss_of(model, batch, loss, place)
+    return _apart(*passes)
+
+
+def _loss_of(model: nn.Module, batch: Batch, loss: Loss, place: int) -> Tensor:
+    inputs, target = batch
+    output = call(model, inputs)
+    if not any(True for _ in tensors(output)):
+        raise UsageError(f"model: {type(model).__name__} returns no tensor: it returns {type(output).__name__}")
+    value = loss(output, target)
+    if not isinstance(value, Tensor):
+        raise UsageError(f"loss_fn: it must return a tensor with one number, got {type(value).__name__}")
+    if value.numel() != 1:
+        raise UsageError(
+            f"loss_fn: it must return one number, got a tensor of shape {list(value.shape)}: take its mean"
+        )
+    if not value.isfinite().all():
+        raise UsageError(f"batches: the loss of minibatch {place} is {value.item()} with stored activations")
+    if torch.is_grad_enabled() and not value.requires_grad:
+        raise UsageError("loss_fn: the loss depends on no parameter of the model, so there is no gradient")
+    return value
+
+
+def _gradients(model: nn.Module) -> dict[str, Tensor]:
+    found = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    if not found:
+        raise UsageError("loss_fn: the loss depends on no parameter of the model, so there is no gradient")
+    for name, gradient in found.items():
+        if not gradient.isfinite().all():
+            raise UsageError(f"model: the gradient of {name} is not finite with stored activations")
+    return {name: gradient.to_dense().double() for name, gradient in found.items()}
+
+
+def _apart(first: dict[str, Tensor], again: dict[str, Tensor]) -> float:
+    """Return the relative distance of two passes' gradients.
+
+    Raises:
+        UsageError: it is larger than rounding can make it, the square root of the precision.
+    """
+    if first.keys() != again.keys():
+        raise UsageError("model: two stored passes from the same random state give gradients to different parameters")
+    apart = {name: float((again[name] - gradient).norm()) for name, gradient in first.items()}
+    distance = math.hypot(*apart.values()) / max(math.hypot(*(float(g.norm()) for g in first.values())), 1e-300)
+    if distance > math.sqrt(torch.finfo(torch.get_default_dtype()).eps):
+        name = max(apart, key=lambda each: apart[each])
+        raise UsageError(
+            f"model: two stored passes over the same minibatch and from the same random state differ by {distance:.1g} "
+            f"of the gradient, most in {name}: its random numbers come from no stream of torch, Python or NumPy, or it "
+            "keeps a state of its own; nothing can be compared with it"
+        )
+    return distance
