@@ -14,8 +14,20 @@ STRATEGIES = Registry(
         ),
         "checkpoint": Entry(
             "gradbench.strategies.checkpoint:Checkpoint",
-            "each block keeps its input and runs again in the backward pass",
+            "each segment of K blocks (one, unless it says more) keeps its input and runs again in the backward pass",
             "Chen et al., Training deep nets with sublinear memory cost",
+            argument="length",
+            allowed=("sqrt",),
+            numbers=Numbers(1),
+            optional=True,
+        ),
+        "selective-checkpoint": Entry(
+            "gradbench.strategies.selective_checkpoint:SelectiveCheckpoint",
+            "checkpointing that keeps the outputs of convolutions and matrix products, of all or of every second",
+            "torch.utils.checkpoint; Chen et al., Training deep nets with sublinear memory cost",
+            argument="policy",
+            allowed=("every-second",),
+            optional=True,
         ),
         "inplace-abn": Entry(
             "gradbench.strategies.inplace_abn:InplaceABN",

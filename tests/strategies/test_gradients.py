@@ -17,6 +17,7 @@ from tests.strategies.subjects import EXACT, SPECS, over, relative, step, stored
 
 STORED = STRATEGIES.create("stored")
 REBUILDING = [spec for spec in EXACT if spec != "stored"]
+SELECTIVE = [spec for spec in EXACT if spec.startswith("selective-checkpoint")]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -120,7 +121,7 @@ def test_two_forward_passes_and_shared_weights(name: str, strategy: Strategy) ->
         assert torch.equal(buffer, twin.get_buffer(key)), key
 
 
-@over(REBUILDING)
+@over([spec for spec in REBUILDING if spec not in SELECTIVE])
 def test_gradients_accumulate_and_autograd_grad_gives_the_same(name: str, strategy: Strategy) -> None:
     model, (x,) = subject(name).double(), images(4)
     once = {key: g.clone() for key, g in step(model, strategy, x).items() if g is not None}
@@ -134,7 +135,7 @@ def test_gradients_accumulate_and_autograd_grad_gives_the_same(name: str, strate
         assert relative(dict(zip(once, gradients, strict=True)), once) < 1e-12
 
 
-@over(SPECS)
+@over([spec for spec in SPECS if spec != "checkpoint:sqrt"])  # the last layer is inside a segment, which runs twice
 def test_hooks_fire_once(name: str, strategy: Strategy) -> None:
     """Of parameters, of the model, and of its last layer; inside blocks a strategy may run modules again or not."""
     model, (x,) = subject(name), images(4, dtype=torch.float32)
@@ -161,6 +162,19 @@ def test_a_hook_changes_the_gradient_once(name: str, strategy: Strategy) -> None
         parameter.register_hook(lambda gradient: 3 * gradient)
     found = step(model, strategy, x)
     assert relative(found, {key: 3 * gradient for key, gradient in stored.items() if gradient is not None}) < 1e-9
+
+
+@over(SELECTIVE, ("hybrid",))
+def test_a_second_backward_pass_through_what_torch_has_kept_is_refused(name: str, strategy: Strategy) -> None:
+    model, (x,) = subject(name).double(), images(4)
+    with strategy.applied_to(model):
+        value = loss(model(x))
+        value.backward(retain_graph=True)
+        with pytest.raises(RuntimeError, match="only allowed to backward once"):
+            value.backward()
+        with pytest.raises(RuntimeError, match="only allowed to backward once"):
+            gradients = torch.autograd.grad(loss(model(x)), list(model.parameters()), create_graph=True)
+            sum(g.square().sum() for g in gradients).backward()
 
 
 @over(SPECS)

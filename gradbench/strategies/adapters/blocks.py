@@ -11,8 +11,8 @@ from torch import nn
 
 from gradbench.invertible import storing
 from gradbench.strategies.adapters.adapter import Adapter
-from gradbench.strategies.checkpoint import blocks
 from gradbench.strategies.forward import forward_replaced
+from gradbench.strategies.recompute import blocks
 
 __all__ = ["BlockAdapter"]
 
