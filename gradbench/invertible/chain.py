@@ -144,7 +144,10 @@ _stored_modules = 0
 
 
 def _has_stored(module: nn.Module) -> bool:
-    return _stored_modules > 0 and any(getattr(part, "_stored", False) for part in module.modules())
+    """Return whether a module, or a part of it that computes something, is stored."""
+    return _stored_modules > 0 and any(
+        getattr(part, "_stored", False) for part in module.modules() if not isinstance(part, Chain)
+    )
 
 
 def storing(model: nn.Module) -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gradbench.case.schema import Model
-from gradbench.invertible import Chain, LayerError, SplitConvolution, rebuilding, storing
+from gradbench.invertible import Chain, LayerError, SplitConvolution, layers, rebuilding, storing
 from gradbench.models.build import build
 from tests.invertible.oracle import relative_error
 
@@ -76,6 +76,15 @@ def test_rebuilt_neighbours_make_one_node(parts: list[str], nodes: int) -> None:
         for name in parts:
             contexts.enter_context(rebuilding(model.get_submodule(name)))
         assert gradients(model, torch.randn(3, 3, 8, 8, dtype=torch.float64))[1] == nodes
+
+
+def test_chains_inside_a_chain_make_one_node_when_all_their_modules_are_rebuilt() -> None:
+    model = network("layerwise")
+    with ExitStack() as contexts:
+        contexts.enter_context(storing(model))
+        for layer in layers(model):
+            contexts.enter_context(rebuilding(layer.module))
+        assert gradients(model, torch.randn(3, 3, 8, 8, dtype=torch.float64))[1] == 1
 
 
 def test_a_stored_module_parts_the_node_of_its_chain_and_the_coupling_around_it_is_stored() -> None:
