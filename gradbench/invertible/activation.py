@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gradbench.invertible.gradients import Gradients
 from gradbench.invertible.protocol import Invertible
-from gradbench.invertible.state import Memo, State, as_output
+from gradbench.invertible.state import Memo, Owned, State, as_output, out_of
 
 __all__ = ["InvertibleLeakyReLU"]
 
@@ -44,20 +44,26 @@ class InvertibleLeakyReLU(Invertible):
 
     def run(self, x: State) -> tuple[State, Memo]:
         """Return the activated groups; there is nothing to remember."""
-        return tuple(F.leaky_relu(tensor, self.negative_slope) for tensor in x), None
+        return self.rerun(x, None), None
 
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the activated groups."""
-        return tuple(F.leaky_relu(tensor, self.negative_slope) for tensor in x)
+        return _leaky(x, self.negative_slope)
 
     def invert(self, y: State, memo: Memo) -> State:
-        """Return the pre-activations in the memory of `y`."""
-        return tuple(F.leaky_relu_(tensor, 1 / self.negative_slope) for tensor in y)
+        """Return the pre-activations."""
+        return _leaky(y, 1 / self.negative_slope)
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
-        """Return the pre-activations in the memory of `y`, and their gradient; the sign of y is that of x."""
+        """Return the pre-activations and their gradient; the sign of y is that of x."""
         backward = torch.ops.aten.leaky_relu_backward
-        dx = tuple(
-            backward(gradient, tensor, self.negative_slope, True) for gradient, tensor in zip(dy, y, strict=True)
-        )
+        dx = out_of(dy)
+        for gradient, tensor, out in zip(dy, y, dx, strict=True):
+            backward.grad_input(gradient, tensor, self.negative_slope, True, grad_input=out)
         return self.invert(y, memo), dx
+
+
+def _leaky(x: State, slope: float) -> State:
+    if isinstance(x, Owned):
+        return Owned(F.leaky_relu_(tensor, slope) for tensor in x)
+    return Owned(F.leaky_relu(tensor, slope) for tensor in x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from gradbench.invertible.gradients import Gradients
 from gradbench.invertible.protocol import Invertible
-from gradbench.invertible.state import LayerError, Memo, State, as_output
+from gradbench.invertible.state import LayerError, Memo, Owned, State, as_output, each_kept_in, out_of
 
 __all__ = ["InvertibleBatchNorm"]
 
@@ -110,7 +111,7 @@ class InvertibleBatchNorm(Invertible):
         """Return the normalised groups and (from the batch?, mean, 1 / sqrt(var + eps), scale) per channel."""
         if not self.training:
             memo = (False, self.running_mean.clone(), (self.running_var + self.eps).rsqrt(), self.scale())
-            return self._normalised(x), memo
+            return Owned(self._normalised(x)), memo
         sizes = self._groups(x)
         if self.track_running_stats:
             self.num_batches_tracked.add_(1)
@@ -125,7 +126,7 @@ class InvertibleBatchNorm(Invertible):
             for tensor, mean, var, gamma, beta in groups
         ]
         y, means, inverse_stds = (tuple(result[index] for result in results) for index in range(3))
-        return y, (True, torch.cat(means), torch.cat(inverse_stds), scale)
+        return Owned(y), (True, torch.cat(means), torch.cat(inverse_stds), scale)
 
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the same output again, from the saved statistics."""
@@ -134,7 +135,7 @@ class InvertibleBatchNorm(Invertible):
         return _affine(x, gain, torch.addcmul(self.bias, mean, gain, value=-1))
 
     def invert(self, y: State, memo: Memo) -> State:
-        """Return the input that gave `y`, which is overwritten."""
+        """Return the input that gave `y`."""
         centre, _, factor, _ = self._undo(y, memo)
         return self._rebuild(y, centre, factor, memo[1])
 
@@ -155,10 +156,10 @@ class InvertibleBatchNorm(Invertible):
 
     @staticmethod
     def _rebuild(y: State, centre: Tensor, factor: Tensor, mean: Tensor) -> State:
-        return _affine(y, factor, torch.addcmul(mean, centre, factor, value=-1), overwrite=True)
+        return _affine(y, factor, torch.addcmul(mean, centre, factor, value=-1))
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
-        """Rebuild x in the memory of y, and form the gradients from the normalised values, without x or its mean.
+        """Rebuild x, and form the gradients from the normalised values, without x or its mean.
 
         dbeta = sum dy, dgamma = sign(gamma) sum dy xhat and, when the statistics are the batch's,
         dx = gain (dy - mean dy - xhat mean(dy xhat)); otherwise dx = gain dy. This is the backward pass of an ordinary
@@ -170,28 +171,32 @@ class InvertibleBatchNorm(Invertible):
         weight = gain / rate
         mask = [True, gradients.wants(self.weight), gradients.wants(self.bias)]
         variance = None if batch else rate.pow(-2)
-        centres, rates, weights = (
-            centre.split_with_sizes(sizes),
-            rate.split_with_sizes(sizes),
-            weight.split_with_sizes(sizes),
-        )
+        centres, rates, weights = (vector.split_with_sizes(sizes) for vector in (centre, rate, weight))
         variances = [None] * len(sizes) if variance is None else variance.split_with_sizes(sizes)
-        results = [
-            torch.ops.aten.native_batch_norm_backward(g, t, w, None if batch else c, v, c, r, batch, 0.0, mask)
-            for g, t, w, c, r, v in zip(dy, y, weights, centres, rates, variances, strict=True)
-        ]
+        sums = []
+
+        def pulled_back() -> Iterator[Tensor]:
+            for g, t, w, c, r, v in zip(dy, y, weights, centres, rates, variances, strict=True):
+                centre_used = None if batch else c
+                found = torch.ops.aten.native_batch_norm_backward(g, t, w, centre_used, v, c, r, batch, 0.0, mask)
+                dx = [found[0]]
+                sums.append(found[1:])
+                del found
+                yield dx.pop()  # so that nothing here holds it
+
+        dx = each_kept_in(dy, pulled_back())
         if mask[1]:
-            gradients.add(self.weight, torch.cat([result[1] for result in results]) * self.weight.sign())
+            gradients.add(self.weight, torch.cat([weight_sum for weight_sum, _ in sums]) * self.weight.sign())
         if mask[2]:
-            gradients.add(self.bias, torch.cat([result[2] for result in results]))
-        return self._rebuild(y, centre, factor, mean), tuple(result[0] for result in results)
+            gradients.add(self.bias, torch.cat([bias_sum for _, bias_sum in sums]))
+        return self._rebuild(y, centre, factor, mean), dx
 
 
-def _affine(state: State, factor: Tensor, offset: Tensor, *, overwrite: bool = False) -> State:
+def _affine(state: State, factor: Tensor, offset: Tensor) -> State:
     """Return factor * state + offset, with one number of each a channel."""
     sizes = [tensor.shape[1] for tensor in state]
     factors, offsets = (vector.view(1, -1, 1, 1).split_with_sizes(sizes, 1) for vector in (factor, offset))
-    return tuple(
-        torch.addcmul(b, tensor, a, out=tensor if overwrite else torch.empty_like(tensor))
-        for tensor, a, b in zip(state, factors, offsets, strict=True)
-    )
+    result = out_of(state)
+    for tensor, a, b, out in zip(state, factors, offsets, result, strict=True):
+        torch.addcmul(b, tensor, a, out=out)
+    return result

@@ -16,7 +16,7 @@ from gradbench.invertible.convolution import is_plain_convolution, pull_back_con
 from gradbench.invertible.gradients import Gradients, recompute, vector_jacobian
 from gradbench.invertible.protocol import Invertible, steps_of
 from gradbench.invertible.replay import frozen_statistics
-from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state
+from gradbench.invertible.state import LayerError, Memo, Owned, State, added, as_output, as_state
 
 __all__ = ["AdditiveCoupling", "SplitConvolution"]
 
@@ -53,44 +53,45 @@ class AdditiveCoupling(Invertible):
     def run(self, x: State) -> tuple[State, Memo]:
         """Return the output and the branches' memos."""
         x1, x2 = _halves(x)
-        f, f_memo = _named("f", lambda: steps_of(self.f).run(x2))
+        f, f_memo = _named("f", lambda: steps_of(self.f).run(tuple(x2)))
         y1 = _add("f", self.f, x1, f)
         del f
-        g, g_memo = _named("g", lambda: steps_of(self.g).run(y1))
-        return y1 + _add("g", self.g, x2, g), (f_memo, g_memo)
+        g, g_memo = _named("g", lambda: steps_of(self.g).run(tuple(y1)))
+        return Owned(y1 + _add("g", self.g, x2, g)), (f_memo, g_memo)
 
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the same output again."""
         x1, x2 = _halves(x)
-        y1 = tuple(a + b for a, b in zip(x1, steps_of(self.f).rerun(x2, memo[0]), strict=True))
-        y2 = tuple(a + b for a, b in zip(x2, steps_of(self.g).rerun(y1, memo[1]), strict=True))
-        return y1 + y2
+        y1 = added(x1, steps_of(self.f).rerun(tuple(x2), memo[0]))
+        y2 = added(x2, steps_of(self.g).rerun(tuple(y1), memo[1]))
+        return Owned(y1 + y2)
 
     def invert(self, y: State, memo: Memo) -> State:
-        """Return the input in the memory of `y`; the branches' own inverses are not used."""
+        """Return the input; the branches' own inverses are not used."""
         y1, y2 = _halves(y)
-        x2 = _subtract(y2, steps_of(self.g).rerun(y1, memo[1]))
-        return _subtract(y1, steps_of(self.f).rerun(x2, memo[0])) + x2
+        x2 = _subtracted(y2, steps_of(self.g).rerun(tuple(y1), memo[1]))
+        return Owned(_subtracted(y1, steps_of(self.f).rerun(tuple(x2), memo[0])) + x2)
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
-        """Undo g, then f, each run again once; the values stay in the memory of `y`."""
+        """Undo g, then f, each run again once; values and gradients stay where they are, if they are owned."""
         y1, y2 = _halves(y)
         dy1, dy2 = _halves(dy)
         del dy  # so that each half is freed where it is replaced
         x2, dy1 = _undo(self.g, y1, y2, dy1, dy2, memo[1], gradients)
         x1, dy2 = _undo(self.f, x2, y1, dy2, dy1, memo[0], gradients)
-        return x1 + x2, dy1 + dy2
+        return Owned(x1 + x2), Owned(dy1 + dy2)
 
 
 def _undo(
     branch: nn.Module, at: State, total: State, d_at: State, d_total: State, memo: Memo, gradients: Gradients
 ) -> tuple[State, State]:
-    """Return total - branch(at), in the memory of `total`, and d_at + the gradient through the branch."""
-    value, pull_back = _run_again(branch, at, memo, gradients)
-    rest = _subtract(total, value)
-    d_branch = pull_back(d_total)
-    del value, pull_back  # and what they hold
-    return rest, tuple(a + b for a, b in zip(d_at, d_branch, strict=True))
+    """Return total - branch(at), and d_at + the gradient through the branch."""
+    value, pull_back = _run_again(branch, tuple(at), memo, gradients)
+    rest = _subtracted(total, value)
+    del value
+    d_branch = pull_back(tuple(d_total))
+    del pull_back  # and what it holds
+    return rest, added(d_at, d_branch)
 
 
 def _run_again(
@@ -101,19 +102,24 @@ def _run_again(
         value = branch.rerun(at, memo)
         return value, lambda dy: branch.backward_step(value, dy, memo, gradients)[1]
     if is_plain_convolution(branch, at[0].device.type):
-        return (branch(*at),), lambda dy: (pull_back_convolution(branch, at[0], dy[0], gradients),)
+        return (branch(*at),), lambda dy: Owned((pull_back_convolution(branch, at[0], dy[0], gradients),))
     leaves, output = recompute(branch, at, memo)
     return tuple(t.detach() for t in output), lambda dy: vector_jacobian(branch, leaves, output, dy, gradients)
 
 
-def _subtract(total: State, value: State) -> State:
-    return tuple(a.sub_(b) for a, b in zip(total, value, strict=True))
+def _subtracted(total: State, value: State) -> State:
+    if isinstance(total, Owned):
+        return Owned(a.sub_(b) for a, b in zip(total, value, strict=True))
+    return Owned(a - b for a, b in zip(total, value, strict=True))
 
 
 def _halves(state: State) -> tuple[State, State]:
+    """Return the two halves, owned if the state is: `tuple(half)` for whoever shall only read it."""
     half, odd = divmod(len(state), 2)
     if odd:
         raise LayerError(f"a coupling needs an even number of channel groups, got {len(state)}")
+    if isinstance(state, Owned):
+        return Owned(state[:half]), Owned(state[half:])
     return state[:half], state[half:]
 
 
@@ -135,7 +141,7 @@ def _add(name: str, branch: nn.Module, x: State, value: State) -> State:
         had, got = (", ".join(str(tuple(tensor.shape)) for tensor in state) for state in (x, value))
         problem = f"branch {type(branch).__name__} gives {got} where the other half of the state is {had}"
         raise LayerError(f"{problem}: the shapes must be equal", name)
-    return tuple(a + b for a, b in zip(x, value, strict=True))
+    return added(x, value)
 
 
 class SplitConvolution(AdditiveCoupling):

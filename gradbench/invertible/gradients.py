@@ -70,7 +70,7 @@ def _without_hooks(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 
 
 def vector_jacobian(module: nn.Module, leaves: State, y: State, dy: State, gradients: Gradients) -> State:
-    """Return the gradient of `leaves`, which may share memory with `dy`, and add the parameters' gradients."""
+    """Return the gradient of `leaves`, which may share memory with `dy`, and add the parameters', which do not."""
     parameters = [parameter for parameter in parameters_of(module) if gradients.wants(parameter)]
     pairs = [(output, gradient) for output, gradient in zip(y, dy, strict=True) if output.requires_grad]
     outputs, incoming = [output for output, _ in pairs], [gradient for _, gradient in pairs]
@@ -81,9 +81,11 @@ def vector_jacobian(module: nn.Module, leaves: State, y: State, dy: State, gradi
     dx = tuple(
         torch.zeros_like(leaf) if gradient is None else gradient for leaf, gradient in zip(leaves, found, strict=False)
     )
+    places = {tensor.untyped_storage()._cdata for tensor in incoming}
     for parameter, gradient in zip(parameters, found[len(leaves) :], strict=True):
         if gradient is not None:
-            gradients.add(parameter, gradient)
+            shared = gradient.untyped_storage()._cdata in places
+            gradients.add(parameter, gradient.clone() if shared else gradient)
     return dx
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gradbench.invertible.gradients import Gradients, parameters_of
+from gradbench.invertible.ownership import owned_gradient, owned_output
 from gradbench.invertible.state import Memo, as_output
 
 __all__ = ["ChainNode"]
@@ -62,13 +63,15 @@ class ChainNode(torch.autograd.Function):
         ctx.memo = _take_tensors(memo, saved)
         ctx.save_for_backward(*saved)
         ctx.chain, ctx.count, ctx.outputs = chain, count, len(y)
+        # With hooks for saved tensors, what comes back may be anybody's.
+        ctx.saved_by_autograd = torch._C._autograd._top_saved_tensors_default_hooks(True) is None
         ctx.autocast, ctx.parameters = autocast, parameters
         ctx.versions = [(id(parameter), parameter._version) for parameter in parameters]
         return as_output(y)
 
     @staticmethod
     def backward(ctx: Any, *dy: Tensor) -> Any:
-        """Walk back from a copy of the output, so that what the caller may hold is never written to."""
+        """Walk back from the output, writing over it and over `dy` where nobody else will ever see them again."""
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "a chain cannot be differentiated twice: use storing(model) around the forward pass for create_graph"
@@ -79,7 +82,10 @@ class ChainNode(torch.autograd.Function):
         memo = _put_tensors(ctx.memo, iter(saved[ctx.outputs :]))
         wanted = ctx.needs_input_grad[2 + ctx.count :]
         gradients = Gradients(p for p, needed in zip(ctx.parameters, wanted, strict=True) if needed)
+        y = saved[: ctx.outputs]
+        if ctx.saved_by_autograd and not torch._C._autograd._get_current_graph_task_keep_graph():
+            y = owned_output(y)
+        dy = owned_gradient(dy)
         with _autocast(*ctx.autocast):
-            y = [tuple(tensor.clone() for tensor in saved[: ctx.outputs])]
-            _, dx = ctx.chain.backward_step(y.pop(), dy, memo, gradients)
+            dx = ctx.chain.backward_step(y, dy, memo, gradients)[1]
         return None, None, *dx, *(gradients.get(parameter) for parameter in ctx.parameters)

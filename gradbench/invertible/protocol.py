@@ -1,7 +1,8 @@
 """What an invertible module is: it can rebuild its input from its output, and with that form its gradients.
 
 The engine moves activations as a `State`, a tuple of contiguous channel groups. A module is asked for four steps, all
-with gradients off; `Invertible` has a default for each, built from `forward` and `inverse` alone.
+with gradients off; `Invertible` has a default for each, built from `forward` and `inverse` alone. A step may write over
+a state that it is given as `Owned`, and over no other; it returns as `Owned` what it has made itself.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from gradbench.invertible.gradients import Gradients, pull_back
-from gradbench.invertible.replay import record, replayed
-from gradbench.invertible.state import Memo, State, as_state
+from gradbench.invertible.replay import record, replayed, run_again
+from gradbench.invertible.state import Memo, State, as_state, kept_in
 
 __all__ = ["Invertible", "steps_of"]
 
@@ -29,23 +30,23 @@ class _DefaultSteps:
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the same output again; no buffer and no random state moves."""
         if memo is None:
-            return as_state(self.module(*x))
+            return run_again(self.module, x)
         with replayed(self.module, x, memo):
             return as_state(self.module(*x))
 
     def invert(self, y: State, memo: Memo) -> State:
-        """Return the input that gave `y`; `y` may be overwritten."""
+        """Return the input that gave `y`."""
         with replayed(self.module, y, memo):
             inverse: Any = self.module.inverse
-            return as_state(inverse(*y))
+            return kept_in(y, as_state(inverse(*y)))
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
         """Return the input that gave `y` and its gradient, and add the parameters' gradients to `gradients`.
 
-        `y` is handed over: the step may overwrite it. `dy` is only read, by this step and whoever gets it next.
+        A gradient that is added shares no memory with `dy`.
         """
         x = self.invert(y, memo)
-        return x, pull_back(self.module, x, dy, memo, gradients)
+        return x, kept_in(dy, pull_back(self.module, tuple(x), dy, memo, gradients))
 
 
 class Invertible(_DefaultSteps, nn.Module):

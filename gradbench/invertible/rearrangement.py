@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradbench.invertible.gradients import Gradients
 from gradbench.invertible.protocol import Invertible
-from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state
+from gradbench.invertible.state import LayerError, Memo, Owned, State, as_output, as_state, each_kept_in, kept_in
 
 __all__ = ["BatchPooling", "ChannelPooling", "JoinChannels", "SplitChannels"]
 
@@ -21,19 +21,24 @@ class Rearrangement(Invertible):
 
     def run(self, x: State) -> tuple[State, Memo]:
         """Return the rearranged state; there is nothing to remember."""
-        return as_state(self.forward(*x)), None
+        return self.rerun(x, None), None
 
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the rearranged state."""
-        return as_state(self.forward(*x))
+        return _as_owned(x, as_state(self.forward(*x)))
 
     def invert(self, y: State, memo: Memo) -> State:
         """Return the state as it was."""
-        return as_state(self.inverse(*y))
+        return _as_owned(y, kept_in(y, as_state(self.inverse(*y))))
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
         """Return the state and its gradient as they were."""
-        return as_state(self.inverse(*y)), as_state(self.inverse(*dy))
+        return self.invert(y, memo), self.invert(dy, memo)
+
+
+def _as_owned(state: State, rearranged: State) -> State:
+    """Return a rearrangement of `state`, views of it perhaps, as owned as that is."""
+    return Owned(rearranged) if isinstance(state, Owned) else rearranged
 
 
 class SplitChannels(Rearrangement):
@@ -80,39 +85,66 @@ class JoinChannels(Rearrangement):
         return as_output(tuple(group.contiguous() for group in tensor.chunk(self.groups, 1)))
 
 
-class ChannelPooling(Rearrangement):
+class Pooling(Rearrangement):
+    """A rearrangement of each group by itself."""
+
+    @staticmethod
+    def pooled(group: Tensor) -> Tensor:
+        """Return a group at half the size."""
+        raise NotImplementedError
+
+    @staticmethod
+    def full(group: Tensor) -> Tensor:
+        """Return a group at full size."""
+        raise NotImplementedError
+
+    def forward(self, *x: Tensor) -> Tensor | State:
+        """Return the groups at half the size."""
+        return as_output(tuple(self.pooled(group) for group in x))
+
+    def inverse(self, *y: Tensor) -> Tensor | State:
+        """Return the groups at full size."""
+        return as_output(tuple(self.full(group) for group in y))
+
+    def invert(self, y: State, memo: Memo) -> State:
+        """Return the groups at full size: one after the other, so that only one is there twice."""
+        full = (self.full(group) for group in y)  # a view, perhaps, of an image of one pixel
+        return each_kept_in(y, full) if isinstance(y, Owned) else tuple(full)
+
+
+class ChannelPooling(Pooling):
     """Each 2x2 square of pixels to channels, (N, C, H, W) -> (N, 4 C, H/2, W/2) for each group.
 
     Channel (2 di + dj) C + c of the output is channel c at row offset di and column offset dj. Hascoet et al., P_c.
     """
 
-    def forward(self, *x: Tensor) -> Tensor | State:
-        """Return the groups at half the size with four times the channels."""
-        return as_output(tuple(_squares(tensor).permute(0, 3, 5, 1, 2, 4).flatten(1, 3) for tensor in x))
+    @staticmethod
+    def pooled(group: Tensor) -> Tensor:
+        """Return a group at half the size with four times the channels."""
+        return _squares(group).permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
 
-    def inverse(self, *y: Tensor) -> Tensor | State:
-        """Return the groups at full size."""
-        return as_output(
-            tuple(tensor.unflatten(1, (2, 2, -1)).permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3) for tensor in y)
-        )
+    @staticmethod
+    def full(group: Tensor) -> Tensor:
+        """Return a group at full size."""
+        return group.unflatten(1, (2, 2, -1)).permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)
 
 
-class BatchPooling(Rearrangement):
+class BatchPooling(Pooling):
     """Each 2x2 square of pixels to the batch axis, (N, C, H, W) -> (4 N, C, H/2, W/2) for each group.
 
     Offsets come first: `y.view(4, N, ...)` gives the four copies, number 2 di + dj at row offset di and column offset
     dj. Hascoet et al., P_b.
     """
 
-    def forward(self, *x: Tensor) -> Tensor | State:
-        """Return the groups at half the size with four times the images."""
-        return as_output(tuple(_squares(tensor).permute(3, 5, 0, 1, 2, 4).flatten(0, 2) for tensor in x))
+    @staticmethod
+    def pooled(group: Tensor) -> Tensor:
+        """Return a group at half the size with four times the images."""
+        return _squares(group).permute(3, 5, 0, 1, 2, 4).flatten(0, 2)
 
-    def inverse(self, *y: Tensor) -> Tensor | State:
-        """Return the groups at full size."""
-        return as_output(
-            tuple(tensor.unflatten(0, (2, 2, -1)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3) for tensor in y)
-        )
+    @staticmethod
+    def full(group: Tensor) -> Tensor:
+        """Return a group at full size."""
+        return group.unflatten(0, (2, 2, -1)).permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
 
 
 def _squares(x: Tensor) -> Tensor:

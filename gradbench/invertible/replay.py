@@ -13,10 +13,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.modules.module import _global_forward_hooks
 
-from gradbench.invertible.state import LayerError, Memo, State, as_state
+from gradbench.invertible.state import LayerError, Memo, Owned, State, as_state
 
-__all__ = ["frozen_statistics", "record", "replayed"]
+__all__ = ["frozen_statistics", "record", "replayed", "run_again"]
 
 
 #: Layers without buffers and random numbers, run so often that their recording would cost time.
@@ -25,7 +26,7 @@ _PURE = frozenset({nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Identity, nn.LeakyReLU, n
 
 def _is_pure(module: nn.Module) -> bool:
     """Return whether running the module again needs no care, unless it overwrites its input."""
-    hooked = module._forward_hooks or module._forward_pre_hooks
+    hooked = module._forward_hooks or module._forward_pre_hooks or _global_forward_hooks
     return type(module) in _PURE and not hooked and not getattr(module, "inplace", False)
 
 
@@ -76,7 +77,7 @@ def record(module: nn.Module, x: State) -> tuple[State, Memo]:
         LayerError: the module overwrites its input.
     """
     if _is_pure(module):
-        return as_state(module(*x)), None
+        return run_again(module, x), None
     versions = [tensor._version for tensor in x]
     random = _random_state(x)
     before = [
@@ -96,6 +97,12 @@ def record(module: nn.Module, x: State) -> tuple[State, Memo]:
     )
     modes = tuple(part.training for part in module.modules())
     return y, (modes, random if drew else None, changed)
+
+
+def run_again(module: nn.Module, x: State) -> State:
+    """Return the output of a module that needs no care."""
+    y = as_state(module(*x))
+    return y if isinstance(module, nn.Identity) else Owned(y)
 
 
 @contextmanager

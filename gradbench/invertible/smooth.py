@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from gradbench.invertible.gradients import Gradients
 from gradbench.invertible.protocol import Invertible
-from gradbench.invertible.state import Memo, State, as_output
+from gradbench.invertible.state import Memo, Owned, State, as_output, each_kept_in
 
 __all__ = ["InvertibleSmoothLeakyReLU"]
 
@@ -103,14 +103,14 @@ class InvertibleSmoothLeakyReLU(Invertible):
 
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the activated groups."""
-        return tuple(_forward(tensor, self.negative_slope, self.width) for tensor in x)
+        return Owned(_forward(tensor, self.negative_slope, self.width) for tensor in x)
 
     def invert(self, y: State, memo: Memo) -> State:
         """Return the pre-activations."""
-        return tuple(_inverse(tensor, self.negative_slope, self.width) for tensor in y)
+        return each_kept_in(y, (_inverse(tensor, self.negative_slope, self.width) for tensor in y))
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
         """Return the pre-activations and their gradient."""
         x = self.invert(y, memo)
         pairs = zip(x, dy, strict=True)
-        return x, tuple(_gradient(tensor, gradient, self.negative_slope, self.width) for tensor, gradient in pairs)
+        return x, each_kept_in(dy, (_gradient(t, gradient, self.negative_slope, self.width) for t, gradient in pairs))
