@@ -24,6 +24,7 @@ from gradbench.measure.explain import Explanation, explain
 from gradbench.measure.findings import Findings, Row, measure_step
 from gradbench.measure.precision import PRECISIONS, InPrecision, Precision, use_precision
 from gradbench.measure.training import train
+from gradbench.measure.trial import try_step
 from gradbench.models.build import build
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
@@ -31,6 +32,8 @@ from gradbench.strategies.base import Strategy
 __all__ = ["Gate", "explain_cell", "run_cell"]
 
 REFERENCE = "stored"
+#: Of the step that is tried with the code of others.
+_TRIED_IMAGES = 4
 
 
 class Gate(Protocol):
@@ -187,7 +190,13 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
     for name, strategy in list(work.strategies.items()):
         reason = precision.unavailable(device) or strategy.applies_to(model)
         work.findings.plan(name, reason)
-        if reason:
+        failure = None
+        if strategy.foreign and not reason:
+            x, y = work.batches.batch(0)
+            failure = try_step(model, strategy, (x[:_TRIED_IMAGES], y[:_TRIED_IMAGES]))
+        if failure:
+            work.summary[name].update(failure._asdict())
+        if reason or failure:
             del work.strategies[name]
     return work
 

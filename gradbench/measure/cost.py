@@ -22,9 +22,13 @@ __all__ = ["Cost", "measure_cost"]
 
 @dataclass(frozen=True)
 class Cost:
-    """Memory of one step in bytes, and the median time of one forward and backward pass in seconds."""
+    """Memory of one step in bytes, and the median time of one forward and backward pass in seconds.
 
-    memory: StepMemory
+    There is no memory where measuring it would be that of another program: following storages, which is how it is
+    measured without a CUDA allocator, switches `torch.compile` off.
+    """
+
+    memory: StepMemory | None
     step_seconds: float
 
 
@@ -54,14 +58,15 @@ def measure_cost(
     def forward() -> Tensor:
         return loss(call(model, inputs), target)
 
-    memory: dict[str, StepMemory] = {}
+    memory: dict[str, StepMemory | None] = {}
     seconds: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
     with preserved(model):
         with beside():
             for strategy in strategies:
                 with strategy.applied_to(model):
                     forward().backward()
-                    memory[strategy.name] = step_memory(model, list(tensors(batch)), forward)
+                    seen = device.type == "cuda" or not strategy.compiles
+                    memory[strategy.name] = step_memory(model, list(tensors(batch)), forward) if seen else None
             _now(device)  # what was sent to the device ends before others may have it alone
         with alone():
             for _ in range(repeats):

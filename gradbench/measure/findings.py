@@ -55,14 +55,15 @@ class Findings:
     def add_cost(self, costs: Mapping[str, Cost], reference: str, pixels: int | None) -> None:
         """Add what steps cost, for each pixel too where there are any."""
         for name, cost in costs.items():
-            self.summary[name].update(
-                step_seconds=cost.step_seconds,
-                time_ratio=cost.step_seconds / costs[reference].step_seconds,
-                peak_bytes=cost.memory.peak,
-                saved_bytes=cost.memory.saved,
-                left_bytes=cost.memory.left,
-                bytes_per_pixel=cost.memory.peak / pixels if pixels else None,
-            )
+            time_ratio = cost.step_seconds / costs[reference].step_seconds
+            self.summary[name].update(step_seconds=cost.step_seconds, time_ratio=time_ratio)
+            if cost.memory is not None:
+                self.summary[name].update(
+                    peak_bytes=cost.memory.peak,
+                    saved_bytes=cost.memory.saved,
+                    left_bytes=cost.memory.left,
+                    bytes_per_pixel=cost.memory.peak / pixels if pixels else None,
+                )
 
     def add_gradients(
         self, strategy: str, step: int, model: nn.Module, found: Comparison, parameters: str = "weights"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch._subclasses.fake_tensor import FakeTensor
+
+from gradbench.measure.live_storages import LiveStorages
 
 __all__ = ["LiveStorages", "StepMemory", "step_memory"]
 
@@ -30,50 +29,11 @@ class StepMemory:
     left: int
 
 
-class LiveStorages(TorchDispatchMode):
-    """Counts the bytes of all storages that operations make while the mode is on, until each is freed.
-
-    Unlike saved-tensor hooks it also sees what a custom autograd function keeps on its context. It sees storages that
-    appear in the result of an operation, so not an operation's inner workspace.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0
-        self.peak = 0
-        self._seen: set[int] = set()
-
-    def ignore(self, *tensors: Tensor) -> None:
-        """Do not count the storages of these tensors, which were there before."""
-        for tensor in tensors:
-            self._follow(tensor, 0)
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for value in tree_leaves(result):
-            if isinstance(value, Tensor):
-                self._follow(value, value.untyped_storage().nbytes())
-        return result
-
-    def _follow(self, tensor: Tensor, size: int) -> None:
-        storage = tensor.untyped_storage()
-        address = storage._cdata
-        if address in self._seen:
-            return
-        self._seen.add(address)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._freed, address, size)
-
-    def _freed(self, address: int, size: int) -> None:
-        self._seen.discard(address)
-        self.now -= size
-
-
 def step_memory(model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor]) -> StepMemory:
     """Measure one step: `forward` returns the loss, whose backward pass is then run.
+
+    On a GPU the CUDA allocator is asked. Elsewhere, and of a model of fake tensors (`FakeTensorMode`), which need no
+    memory, the storages on the model's device are followed. Following them switches `torch.compile` off.
 
     Args:
         model: its gradients are dropped before and after.
@@ -81,8 +41,9 @@ def step_memory(model: nn.Module, batch: Sequence[Tensor], forward: Callable[[],
         forward: runs the model and the loss.
     """
     model.zero_grad(set_to_none=True)
-    device = next(model.parameters()).device
-    measure = _cuda_step if device.type == "cuda" else _tracked_step
+    weight = next(model.parameters())
+    device = weight.device
+    measure = _cuda_step if device.type == "cuda" and not isinstance(weight, FakeTensor) else _tracked_step
     memory = measure(model, batch, forward, device)
     model.zero_grad(set_to_none=True)
     return memory
@@ -114,7 +75,7 @@ def _requested(device: torch.device, which: str) -> int:
 def _tracked_step(
     model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor], device: torch.device
 ) -> StepMemory:
-    with LiveStorages() as live:
+    with LiveStorages(device) as live:
         live.ignore(*model.parameters(), *model.buffers(), *batch)
         loss = forward()
         saved = live.now

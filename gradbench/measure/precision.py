@@ -74,6 +74,7 @@ class InPrecision(Strategy):
         self.strategy, self.precision = strategy, precision
         self.rebuilds = strategy.rebuilds
         self.random = strategy.random
+        self.compiles = strategy.compiles
         self.foreign = strategy.foreign
 
     @property

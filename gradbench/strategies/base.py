@@ -23,11 +23,13 @@ class Strategy(ABC):
         rebuilds: whether activations are rebuilt, so that each has a signal-to-noise ratio.
         random: whether it draws random numbers of its own, such as those of a stochastic rounding, so that its gradient
             is another at every draw. They follow from torch's seed, and the model's own random numbers do not move.
+        compiles: whether it runs what `torch.compile` makes, whose memory can be measured on a GPU alone.
         foreign: whether it runs the code of others, of which one step is tried before anything is measured.
     """
 
     rebuilds: bool = False
     random: bool = False
+    compiles: bool = False
     foreign: bool = False
 
     @property
