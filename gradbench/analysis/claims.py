@@ -1,8 +1,10 @@
 """Decide a case's claims from a run's tables: held, not held or not measured, each with its number.
 
 A claim's number is one value for each seed, combined (minus, divided by) with another of the same seed; the median
-over seeds is held against the test. A seed has no number if one of its cells that should have one has none (it failed)
-or has nan. Such a seed is never filled in: the claim is decided only if no value of the absent seeds could turn it.
+over seeds is held against the test, and so are both ends of its interval: a claim whose interval does not clear the
+number is not measured well enough to be decided. (One seed has no interval.) A seed has no number if one of its cells
+that should have one has none (it failed) or has nan. Such a seed is never filled in: the claim is decided only if no
+value of the absent seeds could turn it.
 """
 
 from __future__ import annotations
@@ -53,18 +55,23 @@ _NONE_BY_DESIGN: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 }
 
 
-def evaluate(tables: Mapping[str, pd.DataFrame], claims: Sequence[Claim], axes: Iterable[str]) -> list[dict[str, Any]]:
+def evaluate(
+    tables: Mapping[str, pd.DataFrame], claims: Sequence[Claim], axes: Iterable[str], profile: str | None = None
+) -> list[dict[str, Any]]:
     """Return a row of `results.CLAIMS` for every claim, in their order.
 
     Args:
         tables: `cells`, `gradients`, `activations`, `training` with their leading columns (cell, axes, seed).
         claims: the case's claims.
         axes: names of the axes of the case's matrix.
+        profile: the run's; claims that are asked of others are not measured.
     """
-    return [_decide(tables, claim, tuple(axes)) for claim in claims]
+    return [_decide(tables, claim, tuple(axes), profile) for claim in claims]
 
 
-def _decide(tables: Mapping[str, pd.DataFrame], claim: Claim, axes: tuple[str, ...]) -> dict[str, Any]:
+def _decide(
+    tables: Mapping[str, pd.DataFrame], claim: Claim, axes: tuple[str, ...], profile: str | None
+) -> dict[str, Any]:
     nothing = float("nan")
     row = {
         "claim": claim.name,
@@ -78,6 +85,8 @@ def _decide(tables: Mapping[str, pd.DataFrame], claim: Claim, axes: tuple[str, .
         "seeds": 0,
         "reason": "",
     }
+    if claim.profiles and profile not in claim.profiles:
+        return {**row, "reason": f"asked of the profile {' or '.join(claim.profiles)} only"}
     try:
         values, why = _per_seed(tables, claim.value, axes)
         for other, combine in ((claim.minus, pd.Series.sub), (claim.divided_by, pd.Series.div)):
@@ -100,7 +109,11 @@ def _decide(tables: Mapping[str, pd.DataFrame], claim: Claim, axes: tuple[str, .
     outcomes = {_holds(claim.test, median([*numbers, *[end] * absent])) for end in (-np.inf, np.inf)}
     if len(outcomes) > 1:
         return {**row, "reason": f"{reason}, and they could turn the median"}
-    return {**row, "status": HELD if outcomes.pop() else NOT_HELD}
+    held = outcomes.pop()
+    if len(numbers) > 1 and {_holds(claim.test, low), _holds(claim.test, high)} != {held}:
+        unclear = f"the interval over {len(numbers)} seeds does not clear the number"
+        return {**row, "reason": f"{reason}; {unclear}" if reason else unclear}
+    return {**row, "status": HELD if held else NOT_HELD}
 
 
 def _holds(test: str, value: float) -> bool:

@@ -230,7 +230,7 @@ class Claim(Section):
     """A sentence and the number that decides it.
 
     The number is `value`, less `minus` and over `divided_by` where they are given, for each seed; its median over seeds
-    is held against `test`, for example ">= 40".
+    is held against `test`, for example ">= 40", and both ends of its interval with it.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -247,6 +247,8 @@ class Claim(Section):
     """A quantity that it is divided by, seed by seed."""
     test: Annotated[str, Field(pattern=r"^(<=|>=|<|>|==) *-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?$")]
     """What the median over seeds is held against: a comparison with a number, such as `>= 40`."""
+    profiles: Many[str] = ()
+    """The profiles that it is asked of, where a smaller one cannot tell; without any, of all."""
 
 
 class Reference(Section):

@@ -37,7 +37,7 @@ def write_run(
     write_tables(folder, axes, results)
     # Claims are decided from the files, so that whoever reads them decides the same.
     tables = {name: read_table(folder, name, axes) for name in TABLES if name != "claims"}
-    write_claims(folder, evaluate(tables, case.claim, axes))
+    write_claims(folder, evaluate(tables, case.claim, axes, manifest.get("profile")))
     write_atomic(folder / "manifest.json", json.dumps({**manifest, "finished": now()}, indent=2) + "\n")
     try:
         report = build(folder)

@@ -59,7 +59,8 @@ def test_within_cells_then_across_them_then_median_over_seeds(tables: dict[str, 
     assert row["value"] == pytest.approx(statistics.median(seeds))
     assert row["seeds"] == 5
     assert min(seeds) - 1e-12 <= row["low"] <= row["value"] <= row["high"] <= max(seeds) + 1e-12
-    assert row["status"] == (HELD if statistics.median(seeds) > 0 else NOT_HELD)
+    clear = {end > 0 for end in (row["low"], row["high"])}
+    assert row["status"] == (NOT_MEASURED if len(clear) > 1 else HELD if clear.pop() else NOT_HELD)
 
 
 @pytest.mark.parametrize(("key", "combine"), [("minus", lambda a, b: a - b), ("divided_by", lambda a, b: a / b)])
@@ -268,3 +269,37 @@ def test_a_seed_alone_has_a_number_and_no_interval(tables: dict[str, pd.DataFram
     row = decide(tables, {"table": "cells", "column": "accuracy", "where": {"seed": 3}}, ">= 0")
     assert (row["status"], row["seeds"]) == (HELD, 1)
     assert math.isnan(row["low"])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "test", "status"),
+    [
+        ([3.0, 4.0, 5.0], "> 2", HELD),
+        ([3.0, 4.0, 5.0], "> 3.5", NOT_MEASURED),
+        ([3.0, 4.0, 5.0], "< 2", NOT_HELD),
+        ([4.0, 4.0, 4.0], ">= 4", HELD),
+        ([4.0], "> 3.5", HELD),
+        ([4.0, 3.0], "<= 3.5", NOT_MEASURED),
+    ],
+)
+def test_the_interval_must_clear_the_number(numbers: list[float], test: str, status: str) -> None:
+    rows = [
+        {"cell": str(s), "model": "a", "depth": 2, "slope": 0.1, "seed": s, "strategy": "x", "status": "ok", "loss": n}
+        for s, n in enumerate(numbers)
+    ]
+    row = decide({"cells": pd.DataFrame(rows)}, {"table": "cells", "column": "loss"}, test)
+    assert row["status"] == status
+    assert row["value"] == statistics.median(numbers)
+    assert row["reason"] == (
+        f"the interval over {len(numbers)} seeds does not clear the number" * (status is NOT_MEASURED)
+    )
+
+
+def test_a_claim_of_one_profile_is_not_asked_of_another(tables: dict[str, pd.DataFrame]) -> None:
+    value = {"table": "cells", "column": "accuracy"}
+    settings = {"name": "one", "says": "x", "value": value, "test": "> -1", "profiles": ["full"]}
+    claim = Claim.model_validate(settings)
+    for profile, status in (("full", HELD), ("quick", NOT_MEASURED), (None, NOT_MEASURED)):
+        (row,) = evaluate(tables, [claim], AXES, profile)
+        assert row["status"] == status
+    assert row["reason"] == "asked of the profile full only"
