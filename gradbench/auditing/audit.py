@@ -33,6 +33,7 @@ def audit(
     cost: bool = True,
     cost_repeats: int = 3,
     title: str = "",
+    command: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> Audit:
     """Compare the gradients of each strategy with those of stored training, at the model's present weights.
@@ -54,6 +55,7 @@ def audit(
         cost: whether time and memory are measured.
         cost_repeats: timed steps of each strategy.
         title: what the report calls it; by default the class of the model.
+        command: the command line that repeats it, for the report.
         say: is told what is being done.
 
     Raises:
@@ -97,4 +99,5 @@ def audit(
         floor=floor,
         subject=Subject(model, loss_fn, given, {one.name: one for one in picked}),
         seconds=seconds,
+        command=command,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Audit:
         floor: |g' - g| / |g| of two stored passes over the same minibatch; 0 when every bit is the same.
         subject: what was audited.
         seconds: how long it took.
+        command: the command line that repeats it; empty where there is none.
     """
 
     title: str
@@ -56,7 +57,7 @@ class Audit:
     floor: float
     subject: Subject
     seconds: float
-    command: str = field(default="", kw_only=True)
+    command: str = ""
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -98,6 +99,11 @@ class Audit:
         """Whether every strategy that applies has a verdict below the noise of SGD or better, and no fault."""
         verdicts = [verdict for verdict in self.verdicts.values() if verdict != "excluded"]
         return all(verdict in RIGHT for verdict in verdicts) and self.faults.empty
+
+    @property
+    def failed(self) -> bool:
+        """Whether a verdict is harmful or broken, a strategy raised, or one step left a fault."""
+        return not {"harmful", "broken", "error", "oom"}.isdisjoint(self.verdicts.values()) or not self.faults.empty
 
     def worst_layers(self, count: int = 5, strategy: str | None = None) -> pd.DataFrame:
         """Return the worst gradients, of all strategies or of one, the worst first: by verdict, then by noise ratio."""
@@ -181,11 +187,11 @@ class Audit:
 
     def __repr__(self) -> str:
         table = self.summary.to_string(index=False, float_format="{:.2g}".format, na_rep="")
-        return "\n".join([f"{self.title}, {self._footing}", table, *self._remarks])
+        return "\n".join([f"{self.title}, {self._footing}", table, *self.remarks])
 
     def _repr_html_(self) -> str:
         table = self.summary.to_html(index=False, float_format="{:.2g}".format, na_rep="", border=0)
-        remarks = "".join(f"<li>{html.escape(line)}</li>" for line in self._remarks)
+        remarks = "".join(f"<li>{html.escape(line)}</li>" for line in self.remarks)
         lead = f"<p><b>{html.escape(self.title)}</b>, {html.escape(self._footing)}</p>"
         return f"{lead}{table}{f'<ul>{remarks}</ul>' if remarks else ''}"
 
@@ -203,7 +209,8 @@ class Audit:
         return said
 
     @property
-    def _remarks(self) -> list[str]:
+    def remarks(self) -> list[str]:
+        """What the table does not say, in sentences: faults, why a strategy has no verdict, and notes on others."""
         faults = [f"{row['strategy']}: {row['check']}: {row['says']}" for row in self.faults.to_dict("records")]
         reasons = [f"{name}: {reason}" for name, reason in self.reasons.items()]
         notes = [f"{name}: {note}" for name, several in self.notes.items() for note in several]

@@ -20,6 +20,7 @@ VERBS = {
     "list": "List the shipped cases, or the strategies, models or data sets.",
     "show": "Show a case with its profile applied, or the verdicts of a run.",
     "report": "Rebuild a run's report from its tables.",
+    "audit": "Audit a model of your own: exit code 1 on a verdict or a fault that spoils training.",
     "compare": "Compare two runs: exit code 1 on a regression, 3 when cells are missing.",
     "baseline": "Accept a run as what later ones are held against, or list what was accepted.",
     "nightly": "Run the nightly cases, hold each against its baseline, add to the history.",

@@ -22,6 +22,7 @@ from gradbench.report.page import render
 from gradbench.report.palette import Palette
 from gradbench.report.references import reference_table
 from gradbench.report.rows import claim_rows, failure_rows, setting_rows
+from gradbench.report.state import state_section
 from gradbench.report.style import CONFIG, light
 from gradbench.report.words import axis_name
 from gradbench.results import TABLES, VERDICTS
@@ -41,7 +42,8 @@ def build(run_folder: Path) -> Path:
     """
     run = read_run(run_folder)
     summary, change = summarise_run(run), change_since(run)
-    write_atomic(run_folder / "summary.md", markdown(summary, facts(run), run.axes, change))
+    text = markdown(summary, facts(run), run.axes, change, state_section(run).faults)
+    write_atomic(run_folder / "summary.md", text)
     write_atomic(run_folder / "report.html", render_run(run, change=change, summary=summary))
     return run_folder / "report.html"
 
@@ -81,6 +83,7 @@ def render_run(
         settings=setting_rows(summary, run.tables["cells"], run.axes, colours),
         failures=failure_rows(summary.failures, run.axes),
         references=reference_table(run),
+        state=state_section(run),
         tally=_tally(summary.claims),
         strategies=strategies,
         tables=[table for table in TABLES.values() if table.name != "claims"],

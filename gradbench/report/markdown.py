@@ -9,13 +9,16 @@ from gradbench.analysis.summary import Summary
 from gradbench.compare.comparison import Comparison
 from gradbench.report.facts import Facts
 from gradbench.report.rows import claim_rows
+from gradbench.report.state import Fault
 from gradbench.report.words import ABSENT, accuracy, axis_name, number
 
 __all__ = ["markdown", "plain", "table"]
 
 
-def markdown(summary: Summary, facts: Facts, axes: Sequence[str], change: Comparison | None = None) -> str:
-    """The summary in Markdown; `change` is the run held against the one before it."""
+def markdown(
+    summary: Summary, facts: Facts, axes: Sequence[str], change: Comparison | None = None, faults: Sequence[Fault] = ()
+) -> str:
+    """The summary in Markdown; `change` is the run held against the one before it, `faults` what steps leave behind."""
     parts = [f"# {plain(facts.title)}", plain(facts.question), f"**{plain(summary.sentence)}**"]
     parts.append("\n".join(f"- {plain(line)}" for line in summary.others))
     parts += [f"Warning: {plain(line)}" for line in summary.warnings]
@@ -30,6 +33,9 @@ def markdown(summary: Summary, facts: Facts, axes: Sequence[str], change: Compar
             for row in claim_rows(summary.claims)
         ]
         parts += ["## Claims", table(("", "claim", "ours", "95 % interval", "test", "source", "remark"), claims)]
+    if faults:
+        lines = [f"- {plain(f'{one.strategy}, {one.check}: {one.says} ({one.places})')}" for one in faults]
+        parts += ["## Faults after one step", "\n".join(lines)]
     if len(summary.by_setting):
         header = (
             *map(axis_name, axes),
