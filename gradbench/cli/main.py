@@ -21,6 +21,7 @@ VERBS = {
     "show": "Show a case with its profile applied, or the verdicts of a run.",
     "report": "Rebuild a run's report from its tables.",
     "audit": "Audit a model of your own: exit code 1 on a verdict or a fault that spoils training.",
+    "explain": "Name the layer of a cell's network whose inclusion spoils the gradient.",
     "compare": "Compare two runs: exit code 1 on a regression, 3 when cells are missing.",
     "baseline": "Accept a run as what later ones are held against, or list what was accepted.",
     "nightly": "Run the nightly cases, hold each against its baseline, add to the history.",
