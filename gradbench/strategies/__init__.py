@@ -1,5 +1,6 @@
 """How the backward pass gets its activations: one file a strategy, one table of their names."""
 
+from gradbench.faulty import METHODS
 from gradbench.registry import Entry, Numbers, Registry
 
 STRATEGIES = Registry(
@@ -67,6 +68,18 @@ STRATEGIES = Registry(
             "saved tensors are copied to the host's memory and back",
             "Rhu et al., vDNN: virtualized deep neural networks for scalable, memory-efficient neural network design",
         ),
+        "compile": Entry(
+            "gradbench.strategies.compile:Compile",
+            "torch.compile, which computes again what a budget of activation memory does not hold",
+            "torch._functorch.config.activation_memory_budget",
+            argument="budget",
+            numbers=Numbers(0, 1, whole=False),
+        ),
+        "decoupled": Entry(
+            "gradbench.strategies.decoupled:Decoupled",
+            "blocks learn from gradients that small networks predict, without labels, and learn to predict on the way",
+            "Jaderberg et al., Decoupled neural interfaces using synthetic gradients",
+        ),
         "memcnn": Entry(
             "gradbench.strategies.adapters.memcnn:MemCNN",
             "memcnn's couplings around the branches of reversible blocks",
@@ -103,4 +116,5 @@ STRATEGIES = Registry(
             "https://pypi.org/project/torch-remat",
         ),
     },
+    unlisted=METHODS,
 )

@@ -84,9 +84,7 @@ def _address(x: Tensor) -> int:
 
 
 def _is_cast(x: Tensor, weights: list[nn.Parameter]) -> bool:
-    """Return whether x is the copy of a weight, or its transpose, that autocast has made."""
-    if not torch.is_autocast_enabled(x.device.type):
-        return False
+    """Return whether x is the copy of a weight in another dtype, or its transpose, as autocast makes it."""
     return any(
         weight.dtype != x.dtype and like.shape == x.shape and torch.equal(like.detach().to(x.dtype), x)
         for weight in weights

@@ -18,9 +18,10 @@ _FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.float8_e
 class SavedCast(Strategy):
     """Rounding to the nearest: a relative error of at most 2^-8 (bf16), 2^-11 (fp16) or 2^-4 (fp8) an element.
 
-    fp8 is e4m3 with one scale a tensor, which brings its largest magnitude to the format's, 448. What is smaller than
-    the format's normal numbers has a constant absolute error instead, and what is larger than 65,504 is infinite in
-    fp16. Parameters, buffers, the model's input and what is no wider than the format stay as they are.
+    fp8 is e4m3 with one scale a tensor, which brings its largest magnitude to the format's, 448; a tensor with an
+    element that is not finite becomes NaN. What is smaller than the format's normal numbers has a constant absolute
+    error instead, and what is larger than 65,504 is infinite in fp16. Parameters, buffers, the model's input and what
+    is no wider than the format stay as they are.
 
     Source: the formats of Micikevicius et al., Mixed precision training and FP8 formats for deep learning, here for
     saved tensors alone.
@@ -47,6 +48,6 @@ class SavedCast(Strategy):
             narrow = x.to(self.dtype)
             return lambda: narrow.to(wide)
         largest = x.abs().amax()
-        scale = (largest / torch.finfo(self.dtype).max).where((largest > 0) & largest.isfinite(), 1)
+        scale = (largest / torch.finfo(self.dtype).max).where(largest != 0, 1)
         scaled = (x / scale).to(self.dtype)
         return lambda: scaled.to(wide) * scale

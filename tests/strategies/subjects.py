@@ -24,7 +24,7 @@ from tests.models.networks import images, loss, network
 __all__ = ["EXACT", "INEXACT", "POOLING", "SPECS", "applies", "over", "relative", "step", "stored_and", "subject"]
 
 #: Strategies whose gradients are approximations by design.
-INEXACT = ("approximate", "naive-quantize", "saved-cast", "stochastic")
+INEXACT = ("approximate", "naive-quantize", "saved-cast", "stochastic", "decoupled")
 
 
 def _spellings(name: str, entry: Entry) -> list[str]:
