@@ -179,6 +179,16 @@ GRADIENTS = Table(
         Column("bias_ratio", "float", "(|mean_b e_b|^2 - s2_e/M) / (s2/M): squared bias over noise", "", _LOWER),
         Column("bias_low", "float", f"lower {_INTERVAL}", since=3),
         Column("bias_high", "float", "upper end of it", since=3),
+        Column(
+            "draw_variance_ratio",
+            "float",
+            "mean_b of the variance of h_b over draws of a random strategy, over s2: its part of noise_ratio",
+            "",
+            _LOWER,
+            since=3,
+        ),
+        Column("draw_variance_low", "float", f"lower {_INTERVAL}", since=3),
+        Column("draw_variance_high", "float", "upper end of it", since=3),
     ),
 )
 

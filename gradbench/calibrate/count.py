@@ -61,7 +61,7 @@ class Count:
 
 def estimate(errors: GradientErrors, column: str) -> Estimate:
     """Return one of the numbers of `errors` with its interval."""
-    stem = {"noise_ratio": "noise", "bias_ratio": "bias"}.get(column, column)
+    stem = column.removesuffix("_ratio")
     return Estimate(getattr(errors, column), getattr(errors, f"{stem}_low"), getattr(errors, f"{stem}_high"))
 
 

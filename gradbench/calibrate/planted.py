@@ -19,11 +19,15 @@ class Planted(Strategy):
     Args:
         change: from a parameter's name and gradient to the gradient that is reported, None for none.
         name: what the strategy is called.
+        random: whether `change` draws random numbers.
     """
 
-    def __init__(self, change: Callable[[str, Tensor], Tensor | None], name: str = "planted") -> None:
+    def __init__(
+        self, change: Callable[[str, Tensor], Tensor | None], name: str = "planted", random: bool = False
+    ) -> None:
         self.change = change
         self._name = name
+        self.random = random
 
     @property
     def name(self) -> str:

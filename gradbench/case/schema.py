@@ -168,6 +168,8 @@ class Measure(Section):
     """Minibatches without an image in common, over which errors and the noise of SGD are taken."""
     truth_batches: Annotated[int, Field(ge=0)] = 2
     """How many of them get the gradient in float64 too; without any, no verdict is `rounding`."""
+    draws: Annotated[int, Field(ge=1)] = 1
+    """How often each of them is run by a strategy that is random: from 2 on, draws are told from the rest of errors."""
     activations: bool = True
     """Whether the SNR of rebuilt activations is measured."""
     state: bool = True

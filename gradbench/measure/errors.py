@@ -35,6 +35,7 @@ class GradientErrors:
         finite: whether every entry of every gradient is finite.
         missing: whether the strategy gave no gradient where stored training gives one.
         rel_error_truth: NaN when no float64 gradient was taken, as is excess.
+        draw_variance_ratio: NaN when no minibatch was drawn more than once.
     """
 
     parameter: str
@@ -62,6 +63,9 @@ class GradientErrors:
     bias_ratio: float
     bias_low: float
     bias_high: float
+    draw_variance_ratio: float
+    draw_variance_low: float
+    draw_variance_high: float
 
 
 @dataclass
@@ -120,6 +124,9 @@ def gradient_errors(
         **_against_truth(tally, torch.full_like(s2, torch.nan)),
     }
     ends = _intervals(e2.numpy(), g2.numpy(), cosine.numpy(), deviations.numpy())
+    drawn = tally.table("drawn") if "drawn" in tally.rows else torch.full_like(e2, torch.nan)
+    columns["draw_variance_ratio"] = drawn.mean(0) / s2
+    ends["draw_variance"] = _ratio_interval(drawn.numpy(), deviations.numpy())
     ends["bias"] = _bias_interval(columns["bias_ratio"].numpy(), sketch, tally, deviations.numpy())
     for name, (low, high) in ends.items():
         columns[f"{name}_low"], columns[f"{name}_high"] = torch.from_numpy(low), torch.from_numpy(high)
@@ -161,9 +168,7 @@ def _against_truth(tally: Tally, unknown: Tensor) -> dict[str, Tensor]:
 
 def _intervals(e2: np.ndarray, g2: np.ndarray, cosine: np.ndarray, deviations: np.ndarray) -> dict[str, Interval]:
     """Return the ends of the intervals by their columns' names; all arguments are (M, parameters)."""
-    count = len(e2)
     with np.errstate(all="ignore"):
-        s2, left_out_s2 = deviations.sum(0) / (count - 1), left_out_variance(deviations)
         rel_error = positive_interval(e2.sum(0) / g2.sum(0), left_out_mean(e2) / left_out_mean(g2))
         # A cosine near 1 is far from normal, its distance from 1 less so. Rounding may exceed 1.
         distance = np.clip(1 - cosine, 0, None)
@@ -171,9 +176,16 @@ def _intervals(e2: np.ndarray, g2: np.ndarray, cosine: np.ndarray, deviations: n
         return {
             "rel_error": (np.sqrt(rel_error[0]), np.sqrt(rel_error[1])),
             "cosine": (np.clip(1 - farthest, -1, None), 1 - nearest),
-            "sgd_variance": positive_interval(s2, left_out_s2),
-            "noise": positive_interval(e2.mean(0) / s2, left_out_mean(e2) / left_out_s2),
+            "sgd_variance": positive_interval(deviations.sum(0) / (len(e2) - 1), left_out_variance(deviations)),
+            "noise": _ratio_interval(e2, deviations),
         }
+
+
+def _ratio_interval(powers: np.ndarray, deviations: np.ndarray) -> Interval:
+    """Return the interval of the mean of powers over s2; both arguments are (M, parameters)."""
+    with np.errstate(all="ignore"):
+        s2 = deviations.sum(0) / (len(deviations) - 1)
+        return positive_interval(powers.mean(0) / s2, left_out_mean(powers) / left_out_variance(deviations))
 
 
 def _bias_interval(bias_ratio: np.ndarray, sketch: Sketch, tally: Tally, deviations: np.ndarray) -> Interval:

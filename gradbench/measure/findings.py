@@ -158,7 +158,9 @@ def measure_step(
                 continue
             findings.rows["state"] += [{"strategy": strategy.name, **asdict(check)} for check in checks]
         strategies = [strategy for strategy in strategies if findings.works(strategy.name)]
-    found = measure_gradients(model, reference, strategies, batches, truths, between, truth=truth, **given)
+    found = measure_gradients(
+        model, reference, strategies, batches, truths, between, truth=truth, draws=wanted.draws, **given
+    )
     for strategy in strategies:
         findings.add_gradients(strategy.name, step, model, found[strategy.name], wanted.parameters)
         if strategy.rebuilds and wanted.activations:

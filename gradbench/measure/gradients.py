@@ -35,7 +35,7 @@ class Comparison:
         changed_buffers: names of the buffers that one step leaves other than stored training does, bit for bit. Batch
             norm statistics that a recomputation moves a second time are the commonest fault in the field.
         repeat_error: |h' - h| / |h| over all parameters, h' from the same minibatch, weights and random state once
-            more; 0 when every bit is the same.
+            more; 0 when every bit is the same. Of a strategy that is random it is the distance of two draws.
     """
 
     gradients: list[GradientErrors]
@@ -87,6 +87,7 @@ def measure_gradients(
     between: Callable[[], None] = lambda: None,
     loss: Loss = F.cross_entropy,
     truth: Strategy | None = None,
+    draws: int = 1,
 ) -> dict[str, Comparison]:
     """Compare the gradients of each strategy with the stored ones on the same minibatches, at the model's weights.
 
@@ -102,6 +103,7 @@ def measure_gradients(
         between: called before each minibatch.
         loss: from output and target to the loss.
         truth: the stored strategy for float64, where the reference is one that works in another precision.
+        draws: how often each minibatch is run by strategies that are random; from two on their variance is known.
 
     Returns:
         For each strategy's name, what was found.
@@ -136,6 +138,8 @@ def measure_gradients(
                 with preserved(model, b):
                     gradients_of(model, strategy, batch, loss)
                     repeats[strategy.name] = _distance(flat.take(model)[0], h)
+            if strategy.random and draws > 1:
+                tally.add(drawn=flat.sums(_variance_of_draws(model, strategy, batch, b, h, draws, flat, loss)))
             tally.missing.update(set(missing) - set(absent))
             e = h - g
             tally.error += (e - tally.error) / (b + 1)
@@ -157,6 +161,28 @@ def measure_gradients(
         name: Comparison(gradient_errors(flat, sketch, tally, spread, alive), changed[name], repeats[name])
         for name, tally in tallies.items()
     }
+
+
+def _variance_of_draws(
+    model: nn.Module,
+    strategy: Strategy,
+    batch: Batch,
+    stream: int,
+    first: Tensor,
+    draws: int,
+    flat: FlatGradients,
+    loss: Loss,
+) -> Tensor:
+    """Return the variance of each entry (P,) of the gradient over draws of a strategy, the first of them known."""
+    mean, squares = first.clone(), torch.zeros_like(first)
+    for count in range(2, draws + 1):
+        with preserved(model, stream):
+            gradients_of(model, strategy, batch, loss)
+            h, _ = flat.take(model)
+        change = h - mean
+        mean += change / count
+        squares += change * (h - mean)
+    return squares / (draws - 1)
 
 
 def _distance(again: Tensor, h: Tensor) -> float:
