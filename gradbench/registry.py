@@ -85,10 +85,20 @@ class Entry:
 
 
 class Registry(Mapping[str, Entry]):
-    """The entries of one kind: the built-in ones and those of installed packages."""
+    """The entries of one kind: the built-in ones and those of installed packages.
 
-    def __init__(self, kind: str, group: str, built_in: dict[str, Entry]) -> None:
+    Args:
+        kind: what an entry is, in words.
+        group: the entry point group of those that packages add.
+        built_in: the entries that come with gradbench.
+        unlisted: more of them, which a case may name and no list shows.
+    """
+
+    def __init__(
+        self, kind: str, group: str, built_in: dict[str, Entry], unlisted: Mapping[str, Entry] | None = None
+    ) -> None:
         self.kind = kind
+        self._unlisted = unlisted or {}
         self._group = group
         self._entries = dict(built_in)
         self._discovered = False
@@ -103,6 +113,8 @@ class Registry(Mapping[str, Entry]):
         return self._entries
 
     def __getitem__(self, name: str) -> Entry:
+        if name in self._unlisted:
+            return self._unlisted[name]
         return self._entries[name] if name in self._entries else self._all()[name]
 
     def __iter__(self) -> Any:

@@ -122,4 +122,6 @@ def _setting(run: Run, section: str, key: str) -> int:
 
 def _times(ratio: float) -> str:
     """The ratio in words: "120 times below"."""
+    if ratio == 0:
+        return "nothing beside"
     return f"{1 / ratio:.3g} times below" if ratio <= 1 else f"{ratio:.3g} times above"

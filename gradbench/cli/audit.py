@@ -61,9 +61,9 @@ def command(
 ) -> None:
     """Compare a model's gradients under memory-saving strategies with those of stored training.
 
-    The function returns a model, or a model and a loss; without one it is the mean cross-entropy. Modules of the current
-    directory are found. The exit code is 1 if a verdict is harmful or broken, a strategy failed, or one step leaves a
-    fault: a buffer, a random stream or a dropout mask that is not stored training's.
+    The function returns a model, or a model and a loss; without one it is the mean cross-entropy. Modules of the
+    current directory are found. The exit code is 1 if a verdict is harmful or broken, a strategy failed, or one step
+    leaves a fault: a buffer, a random stream or a dropout mask that is not stored training's.
     """
     from gradbench.auditing import audit
     from gradbench.auditing.command import build_model, load_batches

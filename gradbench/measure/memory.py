@@ -75,7 +75,8 @@ def _requested(device: torch.device, which: str) -> int:
 def _tracked_step(
     model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor], device: torch.device
 ) -> StepMemory:
-    with LiveStorages(device) as live:
+    # Under a mode torch compiles nothing, and what it met there it never compiles again: it is not to be met.
+    with torch.compiler.set_stance("force_eager"), LiveStorages(device) as live:
         live.ignore(*model.parameters(), *model.buffers(), *batch)
         loss = forward()
         saved = live.now

@@ -1,5 +1,6 @@
 """The networks that cases train, and one table of their names."""
 
+from gradbench.faulty import NETWORKS
 from gradbench.registry import Entry, Registry
 
 _BATCH_LAST = ("channel", "channel", "batch")
@@ -39,4 +40,5 @@ MODELS = Registry(
             defaults={"depth": 6, "width": 32, "pooling": _BATCH_LAST, "branch_layers": 2},
         ),
     },
+    unlisted=NETWORKS,
 )

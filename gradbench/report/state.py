@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from gradbench.analysis.tables import Run
-from gradbench.report.words import axis_name
+from gradbench.report.words import ABSENT, axis_name
 from gradbench.results import CHECKS
 
 __all__ = ["Fault", "Mark", "StateRow", "StateSection", "state_section"]
 
 #: The sign of each outcome, from best to worst; the worst over cells is shown.
-_SIGNS = {"not applicable": "–", "exact": "✓", "rounding": "≈", "fault": "✗"}
+_SIGNS = {"not applicable": ABSENT, "exact": "✓", "rounding": "≈", "fault": "✗"}
 
 
 @dataclass(frozen=True)
