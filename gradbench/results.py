@@ -101,6 +101,7 @@ CELLS = Table(
         _STRATEGY,
         Column("status", "string", f"one of {', '.join(CELL_STATUSES)}"),
         Column("reason", "string", "why the status is not ok; empty otherwise"),
+        Column("notes", "string", "what the strategy leaves as it is in this model, in its own words", since=3),
         Column("verdict", "string", f"the worst over weight tensors and steps: one of {', '.join(VERDICTS)}"),
         Column("worst_parameter", "string", "the weight tensor that decides the verdict"),
         Column("worst_step", "int", "the step at which it does"),

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from gradbench.case.expand import Cell
 from gradbench.case.schema import Settings
 from gradbench.data import DATASETS
-from gradbench.data.batches import Batches
+from gradbench.data.batches import Batches, Minibatch
 from gradbench.data.dataset import Dataset
 from gradbench.errors import EnvironmentError, UsageError
 from gradbench.measure.batch import pixels
@@ -87,6 +87,14 @@ class _Cell:
     def truths(self) -> int:
         """How many minibatches are run in float64 as well; in float64 stored training is the truth itself."""
         return 0 if self.precision.dtype == torch.float64 else self.settings.measure.truth_batches
+
+    def checks(self) -> list[Minibatch]:
+        """Return as many minibatches of the second size, none where there is no such size."""
+        measure, data = self.settings.measure, self.settings.data
+        if measure.check_batch_size is None:
+            return []
+        resized = data.model_copy(update={"batch_size": measure.check_batch_size})
+        return Batches(self.dataset, resized, self.seed, self.precision.dtype).fresh(measure.sgd_batches)
 
     def finish(self) -> None:
         """Wait until the device has done what it was told."""
@@ -190,6 +198,7 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
     for name, strategy in list(work.strategies.items()):
         reason = precision.unavailable(device) or strategy.applies_to(model)
         work.findings.plan(name, reason)
+        work.summary[name]["notes"] = "" if reason else "; ".join(strategy.notes(model))
         failure = None
         if strategy.foreign and not reason:
             x, y = work.batches.batch(0)
@@ -283,5 +292,6 @@ def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[
         truths=work.truths,
         truth=work.reference.strategy,
         between=give_way,
+        check=work.checks(),
     )
     model.train(was_training)

@@ -86,6 +86,10 @@ class InPrecision(Strategy):
         """Return what the strategy says."""
         return self.strategy.applies_to(model)
 
+    def notes(self, model: nn.Module) -> list[str]:
+        """Return what the strategy says."""
+        return self.strategy.notes(model)
+
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
         """Apply the strategy, under autocast where the arithmetic has it."""

@@ -16,6 +16,7 @@ _COLUMNS = (
     "strategy",
     "status",
     "reason",
+    "notes",
     "verdict",
     "worst_parameter",
     "worst_step",

@@ -37,6 +37,8 @@ class Compile(Strategy):
         backend: of torch.compile; only inductor generates code.
     """
 
+    compiles = True
+
     def __init__(self, budget: float, backend: str = "inductor") -> None:
         self.budget, self.backend = budget, backend
 
@@ -56,11 +58,6 @@ class Compile(Strategy):
         if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
             return "torch.compile needs Python.h, the headers of Python's development package, and there are none"
         return None
-
-    def notes(self, model: nn.Module) -> list[str]:
-        if any(parameter.is_cuda for parameter in model.parameters()):
-            return []
-        return ["a CPU's memory is counted by a mode in which torch does not compile: the bytes are of uncompiled code"]
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:

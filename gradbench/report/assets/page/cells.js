@@ -27,7 +27,7 @@
   ];
   const measured = (mine) => {
     const shown = NUMBERS.filter(([, text]) => mine.some((row) => text(row) !== "–"));
-    const what = (row) => (row.status === "ok" ? [pill(row.verdict)] : [element("b", { class: "bad" }, row.status), ` ${row.reason ?? ""}`]);
+    const what = (row) => (row.status === "ok" ? [pill(row.verdict), row.notes ? element("span", { class: "small" }, ` ${row.notes}`) : ""] : [element("b", { class: "bad" }, row.status), ` ${row.reason ?? ""}`]);
     const worst = (row) => (row.worst_parameter && row.worst_noise_ratio !== 0 ? [element("code", {}, row.worst_parameter), ` ${number(row.worst_noise_ratio)}, after ${row.worst_step} steps`] : "–");
     return table("What was measured here", [["strategy", ""], ["verdict", ""], ["worst weight tensor, its noise ratio", ""], ...shown.map(([name]) => [name, "n"])],
       mine.map((row) => [row.strategy, what(row), worst(row), ...shown.map(([, text]) => text(row))]));
