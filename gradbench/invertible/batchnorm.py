@@ -136,17 +136,21 @@ class InvertibleBatchNorm(Invertible):
 
     def invert(self, y: State, memo: Memo) -> State:
         """Return the input that gave `y`."""
-        centre, _, factor, _ = self._undo(y, memo)
+        centre, _, factor, _ = self.undone(y, memo)
         return self._rebuild(y, centre, factor, memo[1])
 
-    def _undo(self, y: State, memo: Memo) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def renormalizes(self, memo: Memo) -> bool:
+        """Return whether the inverse of that call needs the statistics of the norm's output."""
+        return memo[0] and self.norm_inverse == "renormalize"
+
+    def undone(self, y: State, memo: Memo) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return, per channel, what gives xhat = (y - centre) rate and x = (y - centre) factor + mean, and the gain.
 
         The gain is (|gamma| + eps_i) / sqrt(var + eps).
         """
-        batch, _, inverse_std, scale = memo
+        _, _, inverse_std, scale = memo
         gain = scale * inverse_std
-        if not batch or self.norm_inverse == "affine":
+        if not self.renormalizes(memo):
             return self.bias.detach(), scale.reciprocal(), gain.reciprocal(), gain
         count = y[0].numel() // y[0].shape[1]
         moments = [torch.var_mean(tensor, (0, 2, 3), correction=0) for tensor in y]
@@ -166,7 +170,7 @@ class InvertibleBatchNorm(Invertible):
         norm whose input is y, mean `centre`, inverse deviation `rate` and weight gain / rate.
         """
         batch, mean, _, _ = memo
-        centre, rate, factor, gain = self._undo(y, memo)
+        centre, rate, factor, gain = self.undone(y, memo)
         sizes = [tensor.shape[1] for tensor in y]
         weight = gain / rate
         mask = [True, gradients.wants(self.weight), gradients.wants(self.bias)]

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from gradbench.invertible.fused import NormActivation
 from gradbench.invertible.gradients import Gradients, parameters_of
 from gradbench.invertible.node import ChainNode
 from gradbench.invertible.protocol import Invertible, steps_of
@@ -104,9 +105,21 @@ class Chain(Invertible):
 
     def rerun(self, x: State, memo: Memo) -> State:
         """Return the same output again."""
-        for module, own in zip(self, memo, strict=True):
-            x = steps_of(module).rerun(x, own)
+        for steps, own in self._steps(memo):
+            x = steps.rerun(x, own)
         return x
+
+    def _steps(self, memo: Memo, *, each: bool = False) -> list[tuple[Any, Memo]]:
+        """Return what has the steps of each module, and its memo; a norm and its activation are one unless `each`."""
+        modules, found, index = list(self), [], 0
+        while index < len(modules):
+            if not each and NormActivation.fits(modules[index : index + 2]):
+                found.append((NormActivation(*modules[index : index + 2]), memo[index : index + 2]))
+                index += 2
+            else:
+                found.append((steps_of(modules[index]), memo[index]))
+                index += 1
+        return found
 
     def invert(self, y: State, memo: Memo) -> State:
         """Return the first module's input."""
@@ -116,14 +129,15 @@ class Chain(Invertible):
 
     def backward_step(self, y: State, dy: State, memo: Memo, gradients: Gradients) -> tuple[State, State]:
         """Walk back through the modules."""
-        for module, own in zip(reversed(list(self)), reversed(memo), strict=True):
-            seen = tuple(tensor.clone() for tensor in y) if watching() else None
+        watched = watching()
+        for steps, own in reversed(self._steps(memo, each=watched)):
+            seen = tuple(tensor.clone() for tensor in y) if watched else None
             # Popped, so that nothing but the step holds its arguments, and each is freed where it is replaced.
             handed_over = [dy, y]
             del y, dy
-            y, dy = steps_of(module).backward_step(handed_over.pop(), handed_over.pop(), own, gradients)
-            if seen is not None and not isinstance(module, Chain):
-                report(module, y, seen)
+            y, dy = steps.backward_step(handed_over.pop(), handed_over.pop(), own, gradients)
+            if seen is not None and not isinstance(steps, Chain):
+                report(steps.module, y, seen)
         return y, dy
 
 
