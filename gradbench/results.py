@@ -190,6 +190,16 @@ GRADIENTS = Table(
         ),
         Column("draw_variance_low", "float", f"lower {_INTERVAL}", since=3),
         Column("draw_variance_high", "float", "upper end of it", since=3),
+        Column(
+            "check_noise_ratio",
+            "float",
+            "noise_ratio of minibatches of measure.check_batch_size images, at the same weights",
+            "",
+            _LOWER,
+            since=3,
+        ),
+        Column("check_noise_low", "float", f"lower {_INTERVAL}", since=3),
+        Column("check_noise_high", "float", "upper end of it", since=3),
     ),
 )
 

@@ -170,6 +170,8 @@ class Measure(Section):
     """How many of them get the gradient in float64 too; without any, no verdict is `rounding`."""
     draws: Annotated[int, Field(ge=1)] = 1
     """How often each of them is run by a strategy that is random: from 2 on, draws are told from the rest of errors."""
+    check_batch_size: Annotated[int, Field(ge=2)] | None = None
+    """A second batch size at which errors are held against the noise of SGD, to check what is extrapolated to it."""
     activations: bool = True
     """Whether the SNR of rebuilt activations is measured."""
     state: bool = True

@@ -66,12 +66,24 @@ class Findings:
                 )
 
     def add_gradients(
-        self, strategy: str, step: int, model: nn.Module, found: Comparison, parameters: str = "weights"
+        self,
+        strategy: str,
+        step: int,
+        model: nn.Module,
+        found: Comparison,
+        parameters: str = "weights",
+        check: Comparison | None = None,
     ) -> None:
-        """Add a strategy's errors: rows of its weight tensors, or of all parameters, and its counts of faults."""
+        """Add a strategy's errors: rows of its weight tensors, or of all parameters, and its counts of faults.
+
+        `check` is the same with minibatches of another size.
+        """
         layer, kinds = _layer_positions(model), _kinds(model)
+        checks = {errors.parameter: errors for errors in check.gradients} if check else {}
         self.rows["gradients"] += [
-            _gradient_row(strategy, step, layer[errors.parameter], kinds[errors.parameter], errors)
+            _gradient_row(
+                strategy, step, layer[errors.parameter], kinds[errors.parameter], errors, checks.get(errors.parameter)
+            )
             for errors in found.gradients
             if parameters == "all" or kinds[errors.parameter] == "weight"
         ]
@@ -126,6 +138,7 @@ def measure_step(
     truth: Strategy | None = None,
     loss: Loss | None = None,
     between: Callable[[], None] = lambda: None,
+    check: Sequence[Batch] = (),
 ) -> None:
     """Measure what one step leaves behind, gradients and activations of every strategy at the model's present weights.
 
@@ -143,8 +156,9 @@ def measure_step(
         truth: the stored strategy for float64, as in `measure_gradients`.
         loss: from output and target to the loss; by default the mean cross-entropy.
         between: called before each minibatch.
+        check: minibatches of another size, to hold what is extrapolated to it against.
     """
-    given = {} if loss is None else {"loss": loss}
+    given: dict[str, Any] = {} if loss is None else {"loss": loss}
     if wanted.state and not findings.rows["state"]:
         state = State(model, reference, batches[0], **given)
         for strategy in strategies:
@@ -161,15 +175,21 @@ def measure_step(
     found = measure_gradients(
         model, reference, strategies, batches, truths, between, truth=truth, draws=wanted.draws, **given
     )
+    checked = measure_gradients(model, reference, strategies, check, 0, between, **given) if check else {}
     for strategy in strategies:
-        findings.add_gradients(strategy.name, step, model, found[strategy.name], wanted.parameters)
+        name = strategy.name
+        findings.add_gradients(name, step, model, found[name], wanted.parameters, checked.get(name))
         if strategy.rebuilds and wanted.activations:
             rebuilt = measure_activations(model, reference, strategy, batches[0], **given)
             findings.add_activations(strategy.name, step, rebuilt)
 
 
-def _gradient_row(strategy: str, step: int, layer: int, kind: str, errors: GradientErrors) -> Row:
+def _gradient_row(
+    strategy: str, step: int, layer: int, kind: str, errors: GradientErrors, check: GradientErrors | None
+) -> Row:
     row = asdict(errors)
+    for end in ("ratio", "low", "high"):
+        row[f"check_noise_{end}"] = getattr(check, f"noise_{end}") if check else None
     for unwanted in ("identical", "finite", "missing"):
         del row[unwanted]
     return {
