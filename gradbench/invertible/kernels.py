@@ -93,15 +93,15 @@ class Undone(NamedTuple):
 
 @triton.jit
 def _place(
-    tile: Any,
-    images: Any,
-    channels: Any,
-    pixels: Any,
+    tile,
+    images,
+    channels,
+    pixels,
     rows: tl.constexpr,
     columns: tl.constexpr,
     last: tl.constexpr,
     aligned: tl.constexpr,
-) -> Any:
+):
     """Return where the values of a tile are, and which of them there are."""
     block = tl.program_id(0)
     if last:
@@ -119,42 +119,44 @@ def _place(
 
 
 @triton.jit
-def _vector(pointer: Any, first: Any, channels: Any, columns: tl.constexpr, last: tl.constexpr) -> Any:
+def _vector(pointer, first, channels, columns: tl.constexpr, last: tl.constexpr):
     """Return a number for each of the program's channels, which broadcasts over a tile."""
     block = tl.program_id(0)
     if last:
         channel = block * columns + tl.arange(0, columns)
         return tl.load(pointer + first + channel, mask=channel < channels, other=0.0)[None, :].to(tl.float32)
-    return tl.load(pointer + first + block).to(tl.float32)
+    else:  # the compiler would read on behind the return
+        return tl.load(pointer + first + block).to(tl.float32)
 
 
 @triton.jit
-def _total(tile: Any, last: tl.constexpr) -> Any:
+def _total(tile, last: tl.constexpr):
     """Return the sums of a tile over all but its channels."""
     if last:
         return tl.sum(tile, 0)
-    return tl.sum(tile)
+    else:
+        return tl.sum(tile)
 
 
 @triton.jit
 def _normalise_and_activate(
-    x: Any,
-    y: Any,
-    mean: Any,
-    inverse_std: Any,
-    scale: Any,
-    bias: Any,
-    first: Any,
-    slope: Any,
-    tiles: Any,
-    images: Any,
-    channels: Any,
-    pixels: Any,
+    x,
+    y,
+    mean,
+    inverse_std,
+    scale,
+    bias,
+    first,
+    slope,
+    tiles,
+    images,
+    channels,
+    pixels,
     rows: tl.constexpr,
     columns: tl.constexpr,
     last: tl.constexpr,
     aligned: tl.constexpr,
-) -> None:
+):
     gain = _vector(scale, first, channels, columns, last) * _vector(inverse_std, first, channels, columns, last)
     offset = _vector(bias, first, channels, columns, last) - _vector(mean, first, channels, columns, last) * gain
     for tile in range(tl.program_id(1), tiles, tl.num_programs(1)):
@@ -165,23 +167,23 @@ def _normalise_and_activate(
 
 @triton.jit
 def _sums(
-    y: Any,
-    dy: Any,
-    centre: Any,
-    rate: Any,
-    partial: Any,
-    first: Any,
-    slope: Any,
-    inverse_slope: Any,
-    tiles: Any,
-    images: Any,
-    channels: Any,
-    pixels: Any,
+    y,
+    dy,
+    centre,
+    rate,
+    partial,
+    first,
+    slope,
+    inverse_slope,
+    tiles,
+    images,
+    channels,
+    pixels,
     rows: tl.constexpr,
     columns: tl.constexpr,
     last: tl.constexpr,
     aligned: tl.constexpr,
-) -> None:
+):
     """Write this program's part of sum dz and sum dz xhat, for each of its channels."""
     middle = _vector(centre, first, channels, columns, last)
     factor = _vector(rate, first, channels, columns, last)
@@ -208,30 +210,30 @@ def _sums(
 
 @triton.jit
 def _undo(
-    y: Any,
-    dy: Any,
-    x: Any,
-    dx: Any,
-    centre: Any,
-    rate: Any,
-    factor: Any,
-    mean: Any,
-    gain: Any,
-    total: Any,
-    all_channels: Any,
-    first: Any,
-    share: Any,
-    slope: Any,
-    inverse_slope: Any,
-    tiles: Any,
-    images: Any,
-    channels: Any,
-    pixels: Any,
+    y,
+    dy,
+    x,
+    dx,
+    centre,
+    rate,
+    factor,
+    mean,
+    gain,
+    total,
+    all_channels,
+    first,
+    share,
+    slope,
+    inverse_slope,
+    tiles,
+    images,
+    channels,
+    pixels,
     rows: tl.constexpr,
     columns: tl.constexpr,
     last: tl.constexpr,
     aligned: tl.constexpr,
-) -> None:
+):
     """Write x and dx, which may be y and dy. `share` is 1 / (N H W), or 0 if the statistics are not the batch's."""
     middle = _vector(centre, first, channels, columns, last)
     to_xhat = _vector(rate, first, channels, columns, last)
