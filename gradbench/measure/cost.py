@@ -63,6 +63,7 @@ def measure_cost(
     with preserved(model):
         with beside():
             for strategy in strategies:
+                model.zero_grad(set_to_none=True)
                 with strategy.applied_to(model):
                     forward().backward()
                     seen = device.type == "cuda" or not strategy.compiles

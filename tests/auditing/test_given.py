@@ -1,0 +1,104 @@
+"""What cannot be measured is answered in one sentence that says what, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import gradbench
+from gradbench.errors import UsageError
+
+
+def batches(count: int = 3) -> list[tuple[Tensor, Tensor]]:
+    return [(torch.randn(4, 6), torch.randint(3, (4,))) for _ in range(count)]
+
+
+class Odd(nn.Module):
+    """A linear layer whose output is what `make` says."""
+
+    def __init__(self, make: Any) -> None:
+        super().__init__()
+        self.layer, self.make = nn.Linear(6, 3), make
+
+    def forward(self, x: Tensor) -> Any:
+        return self.make(self.layer(x), x)
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(nn.Sequential(nn.Linear(6, 3)))
+
+
+def audit(model: Any = None, loss: Any = F.cross_entropy, given: Any = None, strategies: Any = ("checkpoint",)) -> Any:
+    model = plain() if model is None else model
+    return gradbench.audit(model, loss, batches() if given is None else given, strategies, cost=False)
+
+
+def on_two_devices() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 3), nn.Linear(3, 3, device="meta"))
+    return model
+
+
+own_stream = torch.Generator()
+nan = torch.full((4, 6), torch.nan)
+
+MISTAKES = {
+    "no module": (lambda: audit(F.relu), "model: a torch.nn.Module is needed, got function"),
+    "nothing to train": (lambda: audit(nn.ReLU()), "model: ReLU has no parameter that requires a gradient"),
+    "two devices": (lambda: audit(on_two_devices()), r"model: it is on several devices \(cpu, meta\): one is needed"),
+    "no tensor": (lambda: audit(Odd(lambda y, x: None)), "model: Odd returns no tensor: it returns NoneType"),
+    "no scalar": (
+        lambda: audit(loss=lambda y, t: F.cross_entropy(y, t, reduction="none")),
+        r"loss_fn: it must return one number, got a tensor of shape \[4\]: take its mean",
+    ),
+    "no tensor of a loss": (lambda: audit(loss=lambda y, t: 1.0), "loss_fn: it must return a tensor .*, got float"),
+    "detached loss": (lambda: audit(Odd(lambda y, x: y.detach())), "loss_fn: the loss depends on no parameter"),
+    "loss of something else": (
+        lambda: audit(loss=lambda y, t: torch.ones((), requires_grad=True) * 2),
+        "loss_fn: the loss depends on no parameter of the model",
+    ),
+    "nan": (
+        lambda: audit(given=[*batches(2), (nan, torch.randint(3, (4,)))]),
+        "batches: the loss of minibatch 2 is nan with stored activations",
+    ),
+    "nan gradient": (
+        lambda: audit(Odd(lambda y, x: (y * 0).abs().sqrt() + y.detach())),
+        "model: the gradient of layer.weight is not finite with stored activations",
+    ),
+    "elsewhere": (
+        lambda: audit(given=[(x.to("meta"), y) for x, y in batches()]),
+        "batches: minibatch 0 is on meta, the model on cpu: move one to the other",
+    ),
+    "empty": (lambda: audit(given=[]), "batches: it is empty; the noise of a gradient needs two or more"),
+    "one": (lambda: audit(given=iter(batches(1))), "batches: it has one minibatch; the noise"),
+    "no pair": (lambda: audit(given=[torch.randn(4, 6)] * 3), r"batches: minibatch 0 must be a pair .*, got Tensor"),
+    "three": (lambda: audit(given=[(1, 2, 3)] * 3), r"batches: minibatch 0 must be a pair .*, got 3 entries"),
+    "unknown": (lambda: audit(strategies=["chekpoint"]), "unknown strategy 'chekpoint': .*did you mean 'checkpoint'?"),
+    "no strategy": (lambda: audit(strategies=[3]), r"strategies: 3 is no strategy: it needs a name and applied_to"),
+    "none": (lambda: audit(strategies=["stored"]), "strategies: none is given; allowed are stored, "),
+    "twice": (lambda: audit(strategies=["offload", "offload"]), "strategies: two are called 'offload'"),
+    "own random numbers": (
+        lambda: audit(Odd(lambda y, x: y * torch.rand(y.shape, generator=own_stream))),
+        "model: two stored passes over the same minibatch .* differ by .* of the gradient, most in layer.weight",
+    ),
+    "writes into its input": (
+        lambda: audit(Odd(lambda y, x: (y, x.data.mul_(0.5))[0])),
+        "model: it writes into its inputs, so that no step can be repeated",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence(mistake: str) -> None:
+    call, sentence = MISTAKES[mistake]
+    with pytest.raises(UsageError, match=sentence) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_minibatches_are_refused() -> None:
+    with pytest.raises(UsageError, match="minibatches: 1 are too few"):
+        gradbench.audit(plain(), F.cross_entropy, batches(), ["checkpoint"], minibatches=1)
