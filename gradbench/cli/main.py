@@ -27,6 +27,7 @@ VERBS = {
     "nightly": "Run the nightly cases, hold each against its baseline, add to the history.",
     "site": "Turn the folder of reports into static pages: an index, cases, runs, comparisons.",
     "validate": "Check case files and report every mistake at once.",
+    "plan": "Say how large a batch, and how deep a network, fit into a memory with each strategy.",
     "calibrate": "Measure where the answer is known: exit code 1 if a number is not where it says.",
     "doctor": "Check this machine: each line is ok, or says what to do.",
 }

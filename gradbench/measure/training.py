@@ -15,7 +15,7 @@ from gradbench.data.batches import Batches
 from gradbench.measure.batch import Batch
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Evaluation", "evaluate", "one_cycle", "train"]
+__all__ = ["Evaluation", "evaluate", "make_optimizer", "one_cycle", "train"]
 
 EVALUATION_BATCH = 500
 
@@ -72,7 +72,7 @@ def train(
     Returns:
         The learning curve. It ends early, with a loss that is not finite, when training diverged.
     """
-    optimizer = _optimizer(model, settings)
+    optimizer = make_optimizer(model, settings)
     points: list[Evaluation] = []
     since: list[Tensor] = []
     for step in range(steps + 1):
@@ -99,7 +99,8 @@ def train(
     return points
 
 
-def _optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:
+    """Return the optimiser of a case."""
     parameters, momentum = model.parameters(), settings.momentum
     common = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     if settings.optimizer == "adam":

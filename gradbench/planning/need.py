@@ -1,0 +1,102 @@
+"""What one training step takes: what stays from step to step, the images, and the peak of the two passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from gradbench.measure.batch import Loss
+from gradbench.measure.fake import without_memory
+from gradbench.measure.memory import step_memory
+from gradbench.measure.training import make_optimizer
+from gradbench.planning.subject import Subject
+from gradbench.strategies.base import Strategy
+
+__all__ = ["Needs", "Resident"]
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Bytes that are there between two steps, and the gradients, which the peak of a step has among it.
+
+    Attributes:
+        weights: parameters and buffers.
+        state: the optimiser's.
+        gradients: of the parameters.
+    """
+
+    weights: int
+    state: int
+    gradients: int
+
+
+class Needs:
+    """Tells the bytes of a subject's training step for any batch and depth, without taking them.
+
+    Tensors without values stand for the real ones: on the GPU's side where there is one, else on the CPU's.
+    """
+
+    def __init__(self, subject: Subject, device: torch.device) -> None:
+        self.subject, self.device = subject, device
+        self.resident = cache(self._resident)
+        self.of = cache(self._of)
+
+    def excluded(self, strategy: Strategy) -> str | None:
+        """Return why nothing can be told of a strategy, in one sentence, or None."""
+        if strategy.compiles:
+            return "what torch.compile makes of a model takes memory that only running it can tell"
+        with self._model(self.subject.depth) as (model, _):
+            return self.subject.precision.unavailable(self.device) or strategy.applies_to(model)
+
+    def far(self, strategy: Strategy, count: int, asked: int) -> Callable[[int], float]:
+        """Return the bytes of a step on `count` images as a function of the depth.
+
+        Beyond the depth `asked`, more than a period, every block adds what those of the last period before it do on
+        average.
+        """
+        period = self.subject.period
+
+        def need(depth: int) -> float:
+            if depth <= asked:
+                return self.of(strategy, count, depth)
+            at, before = self.of(strategy, count, asked), self.of(strategy, count, asked - period)
+            return at + (depth - asked) * (at - before) / period
+
+        return need
+
+    def _of(self, strategy: Strategy, count: int, depth: int | None) -> int:
+        """Return the bytes of a step on `count` images: the peak, with all that is resident."""
+        with self._model(depth) as (model, loss):
+            x, y = self.subject.batch(count, self.device)
+            with strategy.applied_to(model):
+                with torch.no_grad():
+                    model(x)  # the first pass of a network may check what later ones do not
+                memory = step_memory(model, [x, y], lambda: loss(model(x), y))
+            images = x.nbytes + y.nbytes
+        resident = self.resident(depth)
+        return int(resident.weights + resident.state + images + memory.peak)
+
+    def _resident(self, depth: int | None) -> Resident:
+        with self._model(depth) as (model, _):
+            parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            weights = _bytes([*model.parameters(), *model.buffers()])
+            optimizer = make_optimizer(model, self.subject.train)
+            for parameter in parameters:
+                parameter.grad = torch.empty_like(parameter)
+            optimizer.step()
+            state = _bytes([v for held in optimizer.state.values() for v in held.values() if isinstance(v, Tensor)])
+            return Resident(weights, state, _bytes(parameters))
+
+    @contextmanager
+    def _model(self, depth: int | None) -> Iterator[tuple[nn.Module, Loss]]:
+        with without_memory():
+            yield self.subject.on(self.device, depth)
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)

@@ -1,0 +1,104 @@
+"""Whether it fits, by doing it: real steps on a GPU of which this process may take no more than the plan's memory."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+
+import torch
+
+from gradbench.errors import UsageError
+from gradbench.measure.cost import measure_cost
+from gradbench.measure.training import make_optimizer
+from gradbench.planning.subject import Subject
+from gradbench.strategies.base import Strategy
+
+__all__ = ["OnGPU"]
+
+_TIMED_STEPS = 5
+
+
+class OnGPU:
+    """Makes real training steps on a GPU within a memory.
+
+    The limit is on what torch's allocator holds, its fragments among it, and not on the driver's own share.
+
+    Raises:
+        UsageError: the GPU has less memory than that.
+    """
+
+    def __init__(self, subject: Subject, memory: int, device: torch.device) -> None:
+        total = torch.cuda.get_device_properties(device).total_memory
+        if memory > total:
+            raise UsageError(
+                f"--memory: the GPU has {total / 2**30:.1f} GiB, which is less; --device cpu predicts alone"
+            )
+        self.subject, self.device, self.share = subject, device, memory / total
+
+    def largest_batch(self, strategy: Strategy, predicted: int, least: int) -> int | None:
+        """Return the largest batch that fits, looked for around `predicted`, at least `least`; None for none."""
+        return _around(predicted, least, lambda count: self._fits(strategy, count, self.subject.depth))
+
+    def largest_depth(self, strategy: Strategy, predicted: int, batch: int) -> int | None:
+        """Return the largest depth that fits, looked for around `predicted`; None for none."""
+        return _around(predicted, 1, lambda depth: self._fits(strategy, batch, depth))
+
+    def time_ratios(self, strategies: Sequence[Strategy], count: int, reference: str) -> dict[str, float]:
+        """Return the time of a step on `count` images over that of the reference, if it is among the strategies."""
+        if reference not in [strategy.name for strategy in strategies]:
+            return {}
+        model, loss = self.subject.on(self.device, self.subject.depth)
+        costs = measure_cost(model, strategies, self.subject.batch(count, self.device), _TIMED_STEPS, loss=loss)
+        return {name: cost.step_seconds / costs[reference].step_seconds for name, cost in costs.items()}
+
+    def _fits(self, strategy: Strategy, count: int, depth: int | None) -> bool:
+        _empty()
+        torch.cuda.set_per_process_memory_fraction(self.share, self.device)
+        try:
+            self._steps(strategy, count, depth)
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0, self.device)
+            _empty()
+        return True
+
+    def _steps(self, strategy: Strategy, count: int, depth: int | None) -> None:
+        """Make two: the optimiser has its state from the second on."""
+        model, loss = self.subject.on(self.device, depth)
+        optimizer = make_optimizer(model, self.subject.train)
+        x, y = self.subject.batch(count, self.device)
+        for _ in range(2):
+            optimizer.zero_grad(set_to_none=True)
+            with strategy.applied_to(model):
+                loss(model(x), y).backward()
+            optimizer.step()
+        torch.cuda.synchronize(self.device)
+
+
+def _around(predicted: int, least: int, fits: Callable[[int], bool]) -> int | None:
+    """Return the largest n from `least` on that fits, asking near `predicted` first; None where `least` does not."""
+    n = max(predicted, least)
+    step = max(1, n // 32)
+    if fits(n):
+        good = n
+        while fits(bad := good + step):
+            good, step = bad, 2 * step
+    else:
+        bad = n
+        while bad > least and not fits(good := max(least, bad - step)):
+            bad, step = good, 2 * step
+        if bad == least:
+            return None
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if fits(middle):
+            good = middle
+        else:
+            bad = middle
+    return good
+
+
+def _empty() -> None:
+    gc.collect()
+    torch.cuda.empty_cache()

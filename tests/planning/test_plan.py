@@ -1,0 +1,84 @@
+"""What a plan says fits, fits, and one image or block more does not, by real steps on a CPU whose storages are followed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+
+from gradbench.errors import UsageError
+from gradbench.measure.memory import step_memory
+from gradbench.measure.training import make_optimizer
+from gradbench.planning.plan import Plan, make_plan
+from gradbench.planning.subject import Subject, subject_of
+from gradbench.strategies import STRATEGIES
+
+MEMORY = 3 * 10**6
+BATCH = 8
+STRATEGIES_OF = {"resnet": ("stored", "checkpoint"), "revnet": ("stored", "reconstruct")}
+
+
+def subject(name: str) -> Subject:
+    return subject_of(name, (8, 8), ["model.width=8", "model.depth=2", "model.pooling=['max']"])
+
+
+@cache
+def plan(name: str) -> Plan:
+    return make_plan(subject(name), MEMORY, BATCH, STRATEGIES_OF[name])
+
+
+def taken(name: str, strategy: str, count: int, depth: int) -> int:
+    """Return the bytes of a real step: weights, buffers, the optimiser's state after a step, the batch and the peak."""
+    planned = subject(name)
+    model, loss = planned.on(torch.device("cpu"), depth)
+    x, y = planned.batch(count, torch.device("cpu"))
+    optimizer = make_optimizer(model, planned.train)
+    with STRATEGIES.create(strategy).applied_to(model):
+        loss(model(x), y).backward()
+        optimizer.step()
+        peak = step_memory(model, [x, y], lambda: loss(model(x), y)).peak
+    state = sum(t.nbytes for held in optimizer.state.values() for t in held.values() if isinstance(t, torch.Tensor))
+    return peak + state + sum(t.nbytes for t in (*model.parameters(), *model.buffers(), x, y))
+
+
+@pytest.mark.parametrize(("name", "strategy"), [(n, s) for n, names in STRATEGIES_OF.items() for s in names])
+def test_the_largest_batch_fits_and_one_more_does_not(name: str, strategy: str) -> None:
+    (room,) = [room for room in plan(name).rooms if room.strategy == strategy]
+    assert room.largest_batch is not None
+    assert taken(name, strategy, room.largest_batch, 2) <= MEMORY < taken(name, strategy, room.largest_batch + 1, 2)
+    on_the_line = room.fixed_bytes + room.bytes_per_pixel * 64 * room.largest_batch
+    assert on_the_line == pytest.approx(taken(name, strategy, room.largest_batch, 2), rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "strategy"), [("resnet", "stored"), ("revnet", "reconstruct")])
+def test_the_largest_depth_fits_and_a_few_per_cent_more_does_not(name: str, strategy: str) -> None:
+    (room,) = [room for room in plan(name).rooms if room.strategy == strategy]
+    assert room.largest_depth is not None
+    deepest = room.largest_depth
+    assert taken(name, strategy, BATCH, max(1, int(deepest * 0.95))) <= MEMORY
+    assert taken(name, strategy, BATCH, int(deepest * 1.05) + 2) > MEMORY
+
+
+def test_what_stays_from_step_to_step_is_counted_apart() -> None:
+    model, _ = subject("resnet").on(torch.device("cpu"), 2)
+    weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+    gradients = sum(p.nbytes for p in model.parameters())
+    resident = plan("resnet").resident
+    assert (resident.weights, resident.gradients, resident.state) == (weights, gradients, gradients)  # SGD's momentum
+
+
+def test_a_memory_too_small_for_the_weights_fits_nothing() -> None:
+    (room,) = make_plan(subject("resnet"), 1000, BATCH, ["stored"]).rooms
+    assert (room.largest_batch, room.largest_depth, room.reason) == (None, None, "")
+
+
+def test_a_strategy_that_does_not_apply_has_its_reason() -> None:
+    (room,) = make_plan(subject("resnet"), MEMORY, BATCH, ["reconstruct"]).rooms
+    assert room.reason == "ResNet has no invertible chain, so nothing can be rebuilt"
+    assert room.largest_batch is None
+
+
+def test_a_wrong_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown model 'resnet81': allowed are .*; did you mean 'resnet18'"):
+        subject_of("resnet81", None, [])
