@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
+from gradbench.calibrate.batch_size import calibrate_batch_size
 from gradbench.calibrate.count import Count
+from gradbench.calibrate.duration import calibrate_duration
 from gradbench.calibrate.faults import Found, find_faults
 from gradbench.calibrate.inverses import calibrate_inverses
 from gradbench.calibrate.memory import calibrate_memory
@@ -54,15 +57,23 @@ def calibrate(repetitions: int, seed: int, say: Callable[[str], None] = lambda t
         seed: of every random number.
         say: is told what is being done.
     """
-    parts: dict[str, Callable[[], Iterator[Count]]] = {
+    parts: dict[str, Callable[[], Iterator[Count]]] = {}
+    # Others' work lengthens a step by more than what is planted; a load average is of the minute before this call.
+    if os.getloadavg()[0] < (os.cpu_count() or 1) / 2:
+        parts["time on the CPU"] = lambda: calibrate_duration(repetitions)
+    else:
+        say("time on the CPU is left out: this machine is busy")
+    parts |= {
         "gradient errors of known size": lambda: calibrate_noise(repetitions, seed),
         "the noise of SGD, by enumeration": lambda: calibrate_sgd(repetitions, seed),
         "rounding of uniform gradients": lambda: calibrate_rounding(repetitions, seed),
+        "another batch size": lambda: calibrate_batch_size(repetitions, seed),
         "alpha of inverses": lambda: calibrate_inverses(repetitions, seed),
         "memory on the CPU": calibrate_memory,
     }
     if torch.cuda.is_available():
         parts["memory on the GPU"] = lambda: calibrate_memory("cuda")
+        parts["time on the GPU"] = lambda: calibrate_duration(repetitions, "cuda")
     counts: list[Count] = []
     for what, part in parts.items():
         say(what)

@@ -10,8 +10,10 @@ import torch
 from click.testing import CliRunner
 from scipy.stats import binomtest
 
-from gradbench.calibrate import faults, noise
+from gradbench.calibrate import batch_size, duration, faults, noise
+from gradbench.calibrate.batch_size import calibrate_batch_size
 from gradbench.calibrate.count import Estimate, binomial_interval, count, exact
+from gradbench.calibrate.duration import calibrate_duration
 from gradbench.calibrate.faults import CHECKS, Found, find_faults
 from gradbench.calibrate.inverses import calibrate_inverses
 from gradbench.calibrate.memory import calibrate_memory
@@ -20,7 +22,7 @@ from gradbench.calibrate.rounding import calibrate_rounding
 from gradbench.calibrate.sgd import calibrate_sgd
 from gradbench.calibrate.suite import Calibration
 from gradbench.cli.main import cli
-from gradbench.measure import gradients
+from gradbench.measure import cost, gradients
 from gradbench.measure.errors import GradientErrors
 from gradbench.measure.explain import Explanation, explain
 
@@ -51,7 +53,13 @@ def test_an_unbiased_mean_must_be_near() -> None:
 
 @pytest.mark.parametrize(
     ("part", "repetitions"),
-    [(calibrate_noise, 8), (calibrate_sgd, 8), (calibrate_rounding, 16), (calibrate_inverses, 8)],
+    [
+        (calibrate_noise, 8),
+        (calibrate_sgd, 8),
+        (calibrate_rounding, 16),
+        (calibrate_batch_size, 16),
+        (calibrate_inverses, 8),
+    ],
 )
 def test_every_number_is_where_it_says(part, repetitions: int) -> None:  # noqa: ANN001
     counts = list(part(repetitions, seed=1))
@@ -72,6 +80,39 @@ def test_memory_on_a_gpu_is_what_the_hand_counts() -> None:
 @pytest.fixture(scope="module")
 def found() -> list[Found]:
     return list(find_faults(seed=2))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_kernel_of_known_length_lengthens_a_step_by_it() -> None:
+    assert [one for one in calibrate_duration(8, "cuda") if not one.ok] == []
+
+
+def test_a_delay_lengthens_a_step_by_what_it_took_on_a_clock_that_is_not_disturbed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+
+    def delay(seconds: float) -> float:
+        now[0] += seconds
+        return seconds
+
+    def clock(device: torch.device) -> float:
+        now[0] += 1e-7
+        return now[0]
+
+    monkeypatch.setattr(duration, "_spin", delay)
+    monkeypatch.setattr(cost, "_now", clock)
+    assert [one.ok for one in calibrate_duration(3)] == [True, True]
+    monkeypatch.setattr(duration, "_spin", lambda seconds: delay(1.1 * seconds) / 1.1)
+    assert [one.ok for one in calibrate_duration(8)] == [False, False]
+
+
+def test_an_extrapolation_that_lets_a_bias_shrink_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = batch_size.extrapolated
+    monkeypatch.setattr(batch_size, "extrapolated", lambda rows, count, factor: honest(rows, count, 1.0))
+    wrong = [one.what for one in calibrate_batch_size(16, seed=1) if not one.ok]
+    assert wrong == ["extrapolated: biased, from 4 to 16 images", "extrapolated: nearly all bias, from 4 to 16 images"]
 
 
 def test_each_fault_is_found_by_its_check_and_no_check_speaks_without_one(found: list[Found]) -> None:

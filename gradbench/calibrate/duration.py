@@ -1,0 +1,116 @@
+"""Time of a step against a delay of known length that is added to it.
+
+On a CPU the delay is a loop that ends by a clock which nothing adjusts, and says how long it took, since others may
+have interrupted it. On a GPU it is a kernel that counts clock cycles, whose length is known from its own linearity: the
+time that n more cycles take, by the device's events.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from scipy.special import stdtrit
+from torch import Tensor, nn
+
+from gradbench.calibrate.count import Count, Estimate, count
+from gradbench.measure.cost import measure_cost
+from gradbench.strategies.base import Strategy
+from gradbench.strategies.stored import Stored
+
+__all__ = ["calibrate_duration"]
+
+GROUP = "time of a step"
+#: Added to a step of well under a millisecond.
+SECONDS = (0.002, 0.006)
+STEPS = 9
+#: One estimate is the mean of so many differences of median times, with Student's interval.
+MEASUREMENTS = 4
+#: What a delay may cost beside its length: the call that begins it.
+BEGINNING = 20e-6
+CYCLES = 10_000_000
+#: More estimates than this say nothing new, and each takes half a second.
+MOST = 40
+
+
+def calibrate_duration(repetitions: int, device: str = "cpu") -> Iterator[Count]:
+    """Yield a count of how much step_seconds is longer than that of stored training, over the delay, for each delay.
+
+    Args:
+        repetitions: how many estimates, at most 40.
+        device: "cpu" or "cuda".
+    """
+    delay = _spin if device == "cpu" else _kernel()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 8)).to(device)
+    batch = torch.randn(8, 3, 4, 4, device=device), torch.zeros(8, dtype=torch.long, device=device)
+    for seconds in SECONDS:
+        delayed = _Delayed(delay, seconds)
+        estimates = []
+        for _ in range(min(repetitions, MOST)):
+            shares = []
+            for _ in range(MEASUREMENTS):
+                costs = measure_cost(model, [Stored(), delayed], batch, STEPS)
+                added = costs["delayed"].step_seconds - costs["stored"].step_seconds
+                shares.append(added / statistics.median(delayed.took[-STEPS:]))
+            estimates.append(_estimate(shares, BEGINNING / seconds))
+        what = f"step_seconds over {1000 * seconds:g} ms that were added, on a {'CPU' if device == 'cpu' else 'GPU'}"
+        yield count(GROUP, what, 1.0, estimates)
+
+
+def _estimate(shares: list[float], beginning: float) -> Estimate:
+    mean, deviation = statistics.mean(shares), statistics.stdev(shares)
+    reach = float(stdtrit(len(shares) - 1, 0.975)) * deviation / math.sqrt(len(shares))
+    return Estimate(mean, mean - reach - beginning, mean + reach)
+
+
+def _spin(seconds: float) -> float:
+    """Do nothing for so long, by a clock that is not the one of the measurement; return how long it was."""
+    start = now = time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
+    while now < start + seconds:
+        now = time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
+    return now - start
+
+
+def _kernel() -> Callable[[float], float]:
+    """Return what lets a GPU count its cycles for so many seconds."""
+
+    def wait(seconds: float) -> float:
+        torch.cuda._sleep(round(seconds * CYCLES / more))
+        return seconds
+
+    def seconds_of(cycles: int) -> float:
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        torch.cuda._sleep(cycles)
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1000
+
+    seconds_of(CYCLES)  # the clock of an idle GPU rises first
+    more = statistics.median(seconds_of(2 * CYCLES) - seconds_of(CYCLES) for _ in range(9))
+    return wait
+
+
+class _Delayed(Strategy):
+    """Stored training that waits before its forward pass."""
+
+    name = "delayed"
+
+    def __init__(self, delay: Callable[[float], float], seconds: float) -> None:
+        self.delay, self.seconds = delay, seconds
+        self.took: list[float] = []
+
+    @contextmanager
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
+        def wait(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            self.took.append(self.delay(self.seconds))
+
+        hook = model.register_forward_pre_hook(wait)
+        try:
+            yield
+        finally:
+            hook.remove()
