@@ -1,4 +1,4 @@
-"""What a plan says fits does fit, and one image or block more does not: real steps on a CPU, their storages followed."""
+"""What a plan says fits does fit, and one image or block more does not: real steps on a CPU, storages followed."""
 
 from __future__ import annotations
 
