@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from gradbench.case.expand import Cell
+from gradbench.case.load import settings_of
 from gradbench.measure import trial
+from gradbench.measure.cell import run_cell
 from gradbench.measure.trial import Failure, try_step
 from gradbench.strategies import STRATEGIES
 from tests.strategies.subjects import subject
@@ -81,3 +85,22 @@ def test_a_step_that_is_made_leaves_everything_as_it_was(planted: Path) -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_crash_costs_its_own_row_of_a_cell_alone(planted: Path) -> None:
+    planted.write_text(SEGFAULT)
+    model = ["model.name=revnet", "model.depth=1", "model.width=4", "model.pooling=['max']"]
+    measure = ["measure.strategies=['memcnn', 'checkpoint']", "measure.at=[0]", "measure.sgd_batches=2"]
+    rest = ["data.batch_size=4", "data.image_size=8", "measure.truth_batches=1", "measure.cost_repeats=1"]
+    cell = Cell(id="0" * 12, case="planted", point={}, seed=0, settings=settings_of([*model, *measure, *rest]))
+    rows = {row["strategy"]: row for row in run_cell(cell, "cpu", _Gate(), lambda text: None)["cells"]}
+    assert rows["memcnn"]["status"] == "error"
+    assert rows["memcnn"]["reason"].startswith("killed by SIGSEGV: ")
+    assert rows["checkpoint"]["status"] == "ok"
+    assert rows["checkpoint"]["verdict"] == "exact"
+
+
+class _Gate:
+    shared = exclusive = staticmethod(nullcontext)
+
+    def give_way(self, finish: object) -> None: ...
