@@ -30,7 +30,7 @@ def test_a_block_runs_again_from_the_buffers_that_it_had_however_often() -> None
         *(nn.Sequential(layer, nn.BatchNorm2d(3), nn.Tanh()) for layer in layers), nn.Flatten(), nn.Linear(192, 5)
     ).double()
     twin, (x,) = copy.deepcopy(model), images(4)
-    stored = step(twin, STRATEGIES.create("stored"), x)
+    stored, own = step(twin, STRATEGIES.create("stored"), x), dict(model.named_buffers())
     with STRATEGIES.create("checkpoint").applied_to(model):
         value = torch.nn.functional.cross_entropy(model(x), torch.arange(4))
         for again in (True, False):
@@ -40,6 +40,7 @@ def test_a_block_runs_again_from_the_buffers_that_it_had_however_often() -> None
             assert relative(found, stored) < 1e-9
     for key, buffer in model.named_buffers():
         assert torch.equal(buffer, twin.get_buffer(key)), key
+        assert buffer is own[key], key
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
