@@ -38,7 +38,7 @@ EXACT = ("stored", "reconstruct", "checkpoint", "inplace-abn")
 LIBRARIES = ("stored", "reconstruct", "checkpoint", "memcnn", "revtorch", "revlib", "group-add-rev")
 #: Images and their size, on a GPU and on a CPU.
 BATCHES = {"cuda": ((512, 32), (32, 240)), "cpu": ((16, 32), (1, 240))}
-DEPTHS = (4, 8, 16, 32, 64, 128, 256)
+DEPTHS = (4, 16, 64, 256)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def measure(
     stored = costs["stored"].step_seconds if "stored" in costs else None
     for name, cost in costs.items():
         seconds, memory = cost.step_seconds, cost.memory
-        times = (seconds / stored, 1e3 * seconds) if stored and repeats else (None, None)
+        times = (seconds / stored, 1e3 * seconds) if stored else (None, None)
         if memory is None:
             yield Row(*head, name, *times)
         else:
@@ -128,10 +128,10 @@ def networks(options: argparse.Namespace) -> Iterator[Row]:
 def depth(options: argparse.Namespace) -> Iterator[Row]:
     """Yield memory from 4 to 256 blocks of one stage."""
     images = 64 if options.device == "cuda" else 16
-    for name in options.models:
-        for blocks in DEPTHS if name != "resnet" else ():
+    for name in [name for name in ("revnet", "layerwise", "hybrid") if name in options.models]:
+        for blocks in DEPTHS:
             settings = Model(name=name, depth=blocks, width=32, pooling=())
-            yield from measure("depth", settings, images, 32, ["reconstruct"], 0, options.device)
+            yield from measure("depth", settings, images, 32, ["reconstruct"], 1, options.device)
 
 
 def libraries(options: argparse.Namespace) -> Iterator[Row]:
@@ -162,19 +162,32 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", help="with their arguments, as in a case; `stored` is the reference")
     parser.add_argument("--repeats", type=int, default=7, help="timed steps of each strategy")
     parser.add_argument("--device", choices=BATCHES, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--cudnn",
+        choices=("heuristic", "deterministic", "search"),
+        default="heuristic",
+        help="how algorithms of convolutions are chosen on a GPU: it decides their workspace, which is in the peak",
+    )
     parser.add_argument("--out", type=Path, help="write OUT.md and OUT.csv")
     options = parser.parse_args()
     rows: list[Row] = []
     use_plain_float32()
+    torch.backends.cudnn.deterministic = options.cudnn == "deterministic"
+    torch.backends.cudnn.benchmark = options.cudnn == "search"
     for name in options.tables:
         for row in TABLES[name](options):
             rows.append(row)
+            if options.out:
+                write(rows, options)
             print(*(_shown(getattr(row, field.name)) for field in fields(row)), sep=" | ", flush=True)
-    if options.out:
-        table = pd.DataFrame(rows)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(options.out.with_suffix(".csv"), index=False)
-        options.out.with_suffix(".md").write_text(_markdown(table, environment(options.device)))
+
+
+def write(rows: list[Row], options: argparse.Namespace) -> None:
+    """Write what there is: a run that is cut short leaves the rows that it has."""
+    table = pd.DataFrame(rows)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(options.out.with_suffix(".csv"), index=False)
+    options.out.with_suffix(".md").write_text(_markdown(table, environment(options.device)))
 
 
 def _markdown(table: pd.DataFrame, known: list[str]) -> str:

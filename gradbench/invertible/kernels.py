@@ -162,6 +162,7 @@ def _normalise_and_activate(
     for tile in range(tl.program_id(1), tiles, tl.num_programs(1)):
         place, there = _place(tile, images, channels, pixels, rows, columns, last, aligned)
         z = tl.load(x + place, mask=there, other=0.0).to(tl.float32) * gain + offset
+        z = z.to(y.dtype.element_ty).to(tl.float32)  # rounded between the two, as when they first ran
         tl.store(y + place, tl.where(z > 0, z, z * slope).to(y.dtype.element_ty), mask=there)
 
 

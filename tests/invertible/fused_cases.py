@@ -38,9 +38,12 @@ class Case(NamedTuple):
 
 
 SHAPES = [(3, 5, 7, 5), (4, 8, 4, 4), (2, 3, 33, 40), (1, 70, 3, 3), (40, 16, 16, 16)]
+#: Of the combinations of shape, type and order, each of which is compiled, every second one.
 CASES = [
-    Case(*settings)
-    for settings in itertools.product(SHAPES, ROUNDING, (False, True), ("affine", "renormalize"), (True, False))
+    Case(shape, dtype, channels_last, norm_inverse, training)
+    for number, (shape, dtype, channels_last) in enumerate(itertools.product(SHAPES, ROUNDING, (False, True)))
+    if (number // 2 + number) % 2
+    for norm_inverse, training in itertools.product(("affine", "renormalize"), (True, False))
 ]
 #: The interpreter is slow: each type, order, inverse and mode, and each shape but the last.
 INTERPRETED = [

@@ -61,13 +61,13 @@ def test_autocast_of_the_forward_pass_is_that_of_the_backward_pass(name: str) ->
     def step(model: nn.Module) -> None:
         with torch.autocast("cuda", torch.float16):
             value = loss(model(x))
-        value.backward()
+        (1024 * value).backward()  # above the smallest numbers of the type
 
     with storing(stored_model):
         step(stored_model)
     step(model)
     for (key, mine), other in zip(model.named_parameters(), stored_model.parameters(), strict=True):
-        assert relative_error(mine.grad, other.grad) < 0.2, key
+        assert relative_error(mine.grad, other.grad) < 0.3, key
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
