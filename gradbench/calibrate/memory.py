@@ -39,9 +39,9 @@ def calibrate_memory(device: str = "cpu") -> Iterator[Count]:
     for depth in (2, 5):
         chain = Chain(*(InvertibleLeakyReLU(0.5) for _ in range(depth)))
         memory = _measure(nn.Sequential(nn.Linear(WIDTH, WIDTH, bias=False), chain), device)
-        # The chain keeps its output alone, however deep it is. The peak is in its backward pass: the output, which nobody
-        # else holds and which is inverted where it lies, and the gradient, which the layers overwrite. The gradient of
-        # a sum is one number, seen as many.
+        # The chain keeps its output alone, however deep it is. The peak is in its backward pass: the output, which no
+        # one else holds and which is inverted where it lies, and the gradient, which the layers overwrite. The gradient
+        # of a sum is one number, seen as many.
         yield from _compare(f"reconstructed, {depth} layers", memory, A + SCALAR, 2 * A + 2 * SCALAR)
 
 
