@@ -21,6 +21,7 @@ from gradbench.results import RIGHT, VERDICTS
 
 __all__ = ["Check", "batch_size_checks", "batch_size_of_change", "changes", "extrapolated", "steps_of_change"]
 
+_CHECK = ["check_noise_ratio", "check_noise_low", "check_noise_high"]
 #: Batch sizes from here on are of no interest.
 LARGEST = 1_000_000
 
@@ -32,19 +33,21 @@ class Check:
     Attributes:
         batch_size: the second one.
         tensors: how many were measured at both.
-        extrapolated: the median noise ratio that was extrapolated.
-        measured: the median that was measured.
-        quotient: the median of measured over extrapolated.
+        quotient: the median of measured over extrapolated noise ratios.
         agree: how many intervals meet.
+        worst: the tensor with the largest noise ratio there, and its step.
+        extrapolated: the noise ratio of the worst, with the ends of its interval.
+        measured: the same, measured.
     """
 
     strategy: str
     batch_size: int
     tensors: int
-    extrapolated: float
-    measured: float
     quotient: float
     agree: int
+    worst: str
+    extrapolated: tuple[float, float, float]
+    measured: tuple[float, float, float]
 
 
 def extrapolated(gradients: pd.DataFrame, minibatches: pd.Series | int, factor: float) -> pd.DataFrame:
@@ -94,16 +97,18 @@ def batch_size_checks(run: Run) -> tuple[Check, ...]:
         sizes = _setting(run, mine, "data", "batch_size"), _setting(run, mine, "measure", "check_batch_size")
         for (before, after), some in mine.groupby([sizes[0], sizes[1]]):
             ahead = extrapolated(some, _setting(run, some, "measure", "sgd_batches"), after / before)
+            worst = some["check_noise_ratio"].idxmax()
             meet = (some["check_noise_low"] <= ahead["high"]) & (some["check_noise_high"] >= ahead["low"])
             found.append(
                 Check(
                     strategy=strategy,
                     batch_size=int(after),
                     tensors=len(some),
-                    extrapolated=float(ahead["value"].median()),
-                    measured=float(some["check_noise_ratio"].median()),
                     quotient=float((some["check_noise_ratio"] / ahead["value"]).median()),
                     agree=int(meet.sum()),
+                    worst=f"{some['parameter'].loc[worst]} at step {some['step'].loc[worst]}",
+                    extrapolated=tuple(ahead.loc[worst]),
+                    measured=tuple(some.loc[worst, _CHECK]),
                 )
             )
     return tuple(found)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gradbench.analysis.extrapolation import batch_size_checks
 from gradbench.analysis.summary import Summary, summarise_run
 from gradbench.analysis.tables import Run, read_run
 from gradbench.compare.comparison import Comparison
@@ -24,7 +25,7 @@ from gradbench.report.references import reference_table
 from gradbench.report.rows import claim_rows, failure_rows, setting_rows
 from gradbench.report.state import state_section
 from gradbench.report.style import CONFIG, light
-from gradbench.report.words import axis_name
+from gradbench.report.words import axis_name, number
 from gradbench.results import TABLES, VERDICTS
 
 __all__ = ["Link", "build", "charts", "render_run"]
@@ -84,6 +85,8 @@ def render_run(
         failures=failure_rows(summary.failures, run.axes),
         references=reference_table(run),
         state=state_section(run),
+        checks=batch_size_checks(run),
+        number=number,
         tally=_tally(summary.claims),
         strategies=strategies,
         tables=[table for table in TABLES.values() if table.name != "claims"],

@@ -19,7 +19,8 @@ CHECKS = ["check_noise_ratio", "check_noise_low", "check_noise_high"]
 def rows(*numbers: tuple[float, ...], **others: object) -> pd.DataFrame:
     frame = pd.DataFrame(numbers, columns=[*COLUMNS, *CHECKS][: len(numbers[0])], dtype="float64")
     return frame.assign(
-        **{"kind": "weight", "strategy": "s", "cell": "c", "step": 0, "verdict": "below-noise"} | others
+        **{"kind": "weight", "strategy": "s", "cell": "c", "parameter": "w", "step": 0, "verdict": "below-noise"}
+        | others
     )
 
 
@@ -58,7 +59,9 @@ def test_a_check_counts_the_intervals_that_meet() -> None:
     gradients = rows((*exact, 0.1, 0.08, 0.12), (*exact, 0.4, 0.3, 0.5), (*exact, 0.2, 0.1, 0.3))
     (check,) = batch_size_checks(a_run(gradients, 256))
     assert (check.batch_size, check.tensors, check.agree) == (256, 3, 2)
-    assert (check.extrapolated, check.measured, check.quotient) == pytest.approx((0.1, 0.2, 2.0))
+    assert (check.worst, check.quotient) == ("w at step 0", 2.0)
+    assert check.extrapolated == pytest.approx((0.1, 0.09, 0.11))
+    assert check.measured == (0.4, 0.3, 0.5)
     assert changes(a_run(gradients, 256)) == (
         "s: measured at batch size 256, the noise ratio is 2 times what was extrapolated in the median, and 2 of 3 "
         "intervals meet.",
