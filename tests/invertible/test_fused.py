@@ -17,6 +17,8 @@ from gradbench.invertible.fused import NormActivation, can_run, plain_operations
 from tests.invertible.fused_cases import CASES, INTERPRETED, Case, check
 from tests.invertible.oracle import same_as_stored, state
 
+OLD_INTERPRETER = torch.__version__.startswith("2.9.")
+
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_plain_operations_give_the_float64_truth(case: Case) -> None:
@@ -25,6 +27,7 @@ def test_plain_operations_give_the_float64_truth(case: Case) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@pytest.mark.skipif(OLD_INTERPRETER, reason="Triton's interpreter before 3.6 fails with NumPy 2.4")
 def test_interpreted_kernels_give_the_float64_truth() -> None:
     root = Path(__file__).parents[2]
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(root)}
