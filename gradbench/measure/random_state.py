@@ -44,7 +44,7 @@ def _same(one: Any, other: Any) -> bool:
         return torch.equal(one, other)
     if isinstance(one, tuple):
         return all(map(_same, one, other))
-    return bool(np.array_equal(one, other))
+    return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else bool(one == other)
 
 
 def seed_all(seed: int, device: torch.device) -> None:

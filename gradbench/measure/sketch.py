@@ -39,4 +39,6 @@ class Sketch:
 
     def __call__(self, vector: Tensor) -> Tensor:
         """Return the sketches of all parameters of vector (P,), one after the other: (sum of kept,)."""
+        if not vector.any():  # an exact gradient's error, whose sketch needs no gathering
+            return vector.new_zeros(sum(self.kept))
         return torch.segment_reduce(vector[self._order] * self._signs, "sum", lengths=self._lengths, unsafe=True)
