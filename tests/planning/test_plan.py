@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -14,8 +15,8 @@ from gradbench.planning.plan import Plan, make_plan
 from gradbench.planning.subject import Subject, subject_of
 from gradbench.strategies import STRATEGIES
 
-MEMORY = 3 * 10**6
-BATCH = 8
+MEMORY = 1_600_000
+BATCH = 48
 STRATEGIES_OF = {"resnet": ("stored", "checkpoint"), "revnet": ("stored", "reconstruct")}
 
 
@@ -25,7 +26,10 @@ def subject(name: str) -> Subject:
 
 @cache
 def plan(name: str) -> Plan:
-    return make_plan(subject(name), MEMORY, BATCH, STRATEGIES_OF[name])
+    planned = subject(name)
+    if name == "revnet":  # of which a network of any depth takes little more
+        planned = replace(planned, depth=None, make=lambda depth: subject(name).make(2))
+    return make_plan(planned, MEMORY, BATCH, STRATEGIES_OF[name])
 
 
 def taken(name: str, strategy: str, count: int, depth: int) -> int:
@@ -51,7 +55,7 @@ def test_the_largest_batch_fits_and_one_more_does_not(name: str, strategy: str) 
     assert on_the_line == pytest.approx(taken(name, strategy, room.largest_batch, 2), rel=0.02)
 
 
-@pytest.mark.parametrize(("name", "strategy"), [("resnet", "stored"), ("revnet", "reconstruct")])
+@pytest.mark.parametrize(("name", "strategy"), [("resnet", "stored"), ("resnet", "checkpoint")])
 def test_the_largest_depth_fits_and_a_few_per_cent_more_does_not(name: str, strategy: str) -> None:
     (room,) = [room for room in plan(name).rooms if room.strategy == strategy]
     assert room.largest_depth is not None
