@@ -15,6 +15,7 @@ from gradbench.case.schema import Measure
 from gradbench.measure.batch import Batch, Loss, pixels
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, measure_step
+from gradbench.measure.trial import try_step
 from gradbench.strategies.stored import Stored
 
 __all__ = ["audit"]
@@ -77,8 +78,12 @@ def audit(
         floor = check_training_step(model, reference, given, loss_fn)
         notes = {}
         for strategy in (reference, *picked):
-            findings.plan(strategy.name, strategy.applies_to(model))
-            notes[strategy.name] = tuple(strategy.notes(model)) if findings.works(strategy.name) else ()
+            reason = strategy.applies_to(model)
+            findings.plan(strategy.name, reason)
+            notes[strategy.name] = () if reason else tuple(strategy.notes(model))
+            findings.summary[strategy.name]["notes"] = "; ".join(notes[strategy.name])
+            if strategy.foreign and not reason and (failure := try_step(model, strategy, given[0], loss_fn)):
+                findings.summary[strategy.name].update(failure._asdict())
 
         def working() -> list[Any]:
             return [one for one in (reference, *picked) if findings.works(one.name)]

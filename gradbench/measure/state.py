@@ -153,11 +153,11 @@ class State:
         if not self._random:
             return Check("masks", "not applicable", "the model draws no random numbers")
         model, batch, loss = self._model, self._batch, self._loss
-        astray = other_masks(model, self._modules, self._reference, strategy, batch, loss)
+        drawn = [] if strategy.random else drawn_in_backward(model, strategy, batch, loss)
+        astray = other_masks(model, self._modules, self._reference, strategy, batch, loss, bool(drawn))
         if astray:
             says = f"the backward pass does not use the random numbers of the forward pass in {_several(astray)}"
             return Check("masks", "fault", says, len(astray))
-        drawn = [] if strategy.random else drawn_in_backward(model, strategy, batch, loss)
         if drawn:
             says = f"the backward pass draws anew: with its random state changes the gradient of {_several(drawn)}"
             return Check("masks", "fault", says, len(drawn))
