@@ -30,9 +30,11 @@ SECONDS = (0.002, 0.006)
 STEPS = 9
 #: One estimate is the mean of so many differences of median times, with Student's interval.
 MEASUREMENTS = 4
-#: What a delay may cost beside its length: the call that begins it.
-BEGINNING = 20e-6
+#: What a delay may cost beside its length: the call that begins it, and on a GPU the wait for its end.
+BEGINNING = {"cpu": 20e-6, "cuda": 50e-6}
 CYCLES = 10_000_000
+#: Kernels of `CYCLES` after which the clock of an idle GPU has risen to where it stays.
+RISING = 100
 #: More estimates than this say nothing new, and each takes half a second.
 MOST = 40
 
@@ -56,7 +58,7 @@ def calibrate_duration(repetitions: int, device: str = "cpu") -> Iterator[Count]
                 costs = measure_cost(model, [Stored(), delayed], batch, STEPS)
                 added = costs["delayed"].step_seconds - costs["stored"].step_seconds
                 shares.append(added / statistics.median(delayed.took[-STEPS:]))
-            estimates.append(_estimate(shares, BEGINNING / seconds))
+            estimates.append(_estimate(shares, BEGINNING[device] / seconds))
         what = f"step_seconds over {1000 * seconds:g} ms that were added, on a {'CPU' if device == 'cpu' else 'GPU'}"
         yield count(GROUP, what, 1.0, estimates)
 
@@ -80,6 +82,8 @@ def _kernel() -> Callable[[float], float]:
 
     def wait(seconds: float) -> float:
         torch.cuda._sleep(round(seconds * CYCLES / more))
+        # Without this the host would prepare the rest of the step meanwhile, which a step without a delay waits for.
+        torch.cuda.synchronize()
         return seconds
 
     def seconds_of(cycles: int) -> float:
@@ -90,7 +94,8 @@ def _kernel() -> Callable[[float], float]:
         end.synchronize()
         return float(start.elapsed_time(end)) / 1000
 
-    seconds_of(CYCLES)  # the clock of an idle GPU rises first
+    for _ in range(RISING):
+        seconds_of(CYCLES)
     more = statistics.median(seconds_of(2 * CYCLES) - seconds_of(CYCLES) for _ in range(9))
     return wait
 

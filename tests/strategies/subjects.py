@@ -122,12 +122,16 @@ def stored_and(
 
 
 def relative(found: dict[str, Tensor | None], stored: dict[str, Tensor | None]) -> float:
-    """Return the largest relative error of a gradient; one that is missing, or should be, is infinitely wrong."""
+    """Return the largest relative error of a gradient; one that is missing, or should be, is infinitely wrong.
+
+    A gradient that is zero but for rounding is held against the others.
+    """
+    least = 1e-6 * max((float(gradient.norm()) for gradient in stored.values() if gradient is not None), default=0.0)
     worst = 0.0
     for name, gradient in stored.items():
         mine = found[name]
         if (mine is None) != (gradient is None):
             return float("inf")
-        if mine is not None and gradient is not None:
-            worst = max(worst, float((mine - gradient).norm() / gradient.norm()) if gradient.any() else 0.0)
+        if mine is not None and gradient is not None and (gradient.any() or mine.any()):
+            worst = max(worst, float((mine - gradient).norm()) / max(float(gradient.norm()), least))
     return worst

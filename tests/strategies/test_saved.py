@@ -67,7 +67,7 @@ def test_what_is_no_wider_stays_as_it_is(form: str) -> None:
 @pytest.mark.parametrize("bits", BITS)
 def test_rounding_at_random_moves_an_element_by_less_than_a_step(bits: int) -> None:
     x = torch.randn(7, 300, dtype=torch.float64) * torch.logspace(-3, 3, 7, dtype=torch.float64).view(7, 1)
-    restored = round_at_random(x, bits, torch.Generator().manual_seed(bits))()
+    restored = round_at_random(x, bits, torch.Generator(torch.get_default_device()).manual_seed(bits))()
     flat, found = x.flatten(), restored.flatten()
     for first in range(0, flat.numel(), GROUP):
         group, seen = flat[first : first + GROUP], found[first : first + GROUP]
@@ -82,7 +82,7 @@ def test_rounding_at_random_moves_an_element_by_less_than_a_step(bits: int) -> N
 def test_rounding_at_random_is_unbiased(bits: int) -> None:
     """A z-test of the mean of n draws: of an element f of a step above a code the variance is f (1 - f) steps^2."""
     x, draws = torch.randn(2, GROUP, dtype=torch.float64), 200
-    generator = torch.Generator().manual_seed(11)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(11)
     mean = sum(round_at_random(x, bits, generator)() for _ in range(draws)) / draws
     low, high = x.aminmax(dim=1, keepdim=True)
     step = (high - low) / (2**bits - 1)
@@ -97,7 +97,7 @@ def test_rounding_at_random_is_unbiased(bits: int) -> None:
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_shapes_dtypes_constants_and_the_end_of_the_last_group_survive(bits: int, dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(1)
     for shape in [(1,), (3, 5, 7), (GROUP,), (2, GROUP + 1)]:
         x = torch.full(shape, 5.0, dtype=dtype)
         restored = round_at_random(x, bits, generator)()
@@ -210,7 +210,7 @@ def test_parameters_buffers_and_the_input_stay_and_autocasts_copies_of_weights_d
         model(x).sum().backward()
     assert set(seen) == {torch.Size([4, 7]), torch.Size([4, 3])}
     seen.clear()
-    with saved_otherwise(model, keep), torch.autocast("cpu", torch.bfloat16):
+    with saved_otherwise(model, keep), torch.autocast(x.device.type, torch.bfloat16):
         model(x).sum().backward()
     assert set(seen) <= {
         torch.Size([4, 5]),
@@ -245,7 +245,8 @@ def test_a_tensor_changed_in_place_is_kept_as_it_is_at_each_save() -> None:
 
 
 def test_on_a_cpu_offloading_copies_and_says_so() -> None:
-    model, x = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8)), torch.randn(64, 8)
+    with torch.device("cpu"):
+        model, x = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8)), torch.randn(64, 8)
     strategy = STRATEGIES.create("offload")
     with strategy.applied_to(model), LiveStorages() as live:
         live.ignore(*model.parameters(), x)
