@@ -21,13 +21,13 @@ __all__ = ["owned_gradient", "owned_output"]
 
 def owned_output(saved: State) -> State:
     """Return the unpacked outputs of a node, owned if nothing but the node holds their memory."""
-    alone, _ = _alone(type(saved[0]))
+    alone, _ = _alone(type(saved[0]).__name__)
     return _owned(saved, all(count == alone for count in _memory_references(saved)))
 
 
 def owned_gradient(dy: State) -> State:
     """Return the gradient that a node is handed, `*dy` of its `backward`, owned if nothing else holds it."""
-    _, alone = _alone(type(dy[0]))
+    _, alone = _alone(type(dy[0]).__name__)
     return _owned(dy, all(counts in alone for counts in _references(dy)))
 
 
@@ -73,7 +73,7 @@ class _Probe(torch.autograd.Function):
 
 
 @cache
-def _alone(kind: type[Tensor]) -> tuple[int, tuple[tuple[int, ...], ...]]:
+def _alone(kind: str) -> tuple[int, tuple[tuple[int, ...], ...]]:
     """Return the counts for what is held by nobody: they differ between versions of Python and torch.
 
     A kind of tensor of its own, as fake ones without values are, has counts of its own.
