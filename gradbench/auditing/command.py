@@ -93,7 +93,7 @@ def load_batches(
     sizes = {} if image_size is None else {"image_size": image_size}
     if name == "npz" and path:
         sizes = _sizes_of(Path(path).expanduser()) | sizes
-    settings = Data(name=name, path=path or None, batch_size=batch_size, **sizes)
+    settings = Data.model_validate({"name": name, "path": path or None, "batch_size": batch_size, **sizes})
     prepare(settings)
     dataset = DATASETS[name].load()(settings, torch.device(device), seed)
     return list(Batches(dataset, settings, seed).fresh(minibatches))

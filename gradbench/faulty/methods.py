@@ -16,8 +16,8 @@ from torch._functorch import config
 from torch.utils.checkpoint import checkpoint
 
 from gradbench.strategies.base import Strategy
-from gradbench.strategies.checkpoint import blocks
 from gradbench.strategies.forward import forward_replaced
+from gradbench.strategies.recompute import blocks
 
 __all__ = ["CompileBudget", "ReentrantCheckpoint", "TorchCheckpoint"]
 

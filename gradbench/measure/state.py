@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -189,18 +190,20 @@ class State:
         return Check("inputs", "exact")
 
     def _memory(self, strategy: Strategy) -> Check:
-        inputs, target = self._batch
-        model = self._model
-
-        def left(strategy: Strategy) -> int:
-            with preserved(model, 0), strategy.applied_to(model):
-                forward = lambda: self._loss(call(model, inputs), target)  # noqa: E731
-                return step_memory(model, list(tensors(self._batch)), forward).left
-
-        more = left(strategy) - left(self._reference)
+        more = self._left(strategy) - self._left_by_stored
         if more <= 0:
             return Check("memory", "exact")
         return Check("memory", "fault", f"{more:,} bytes are still held after the backward pass", more)
+
+    @cached_property
+    def _left_by_stored(self) -> int:
+        return self._left(self._reference)
+
+    def _left(self, strategy: Strategy) -> int:
+        inputs, target = self._batch
+        model = self._model
+        with preserved(model, 0), strategy.applied_to(model):
+            return step_memory(model, list(tensors(self._batch)), lambda: self._loss(call(model, inputs), target)).left
 
 
 def _several(names: list[str]) -> str:
