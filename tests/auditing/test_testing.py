@@ -58,7 +58,10 @@ def test_an_unknown_verdict_is_refused() -> None:
         assert_gradient_fidelity(network(), batches(), "checkpoint", verdict="exakt")
 
 
-def test_the_fixture_is_there_in_a_project_that_loads_the_plugin(pytester: pytest.Pytester) -> None:
+def test_the_fixture_is_there_in_a_project_that_loads_the_plugin(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # where gradbench is installed, it would be loaded twice
     pytester.makepyfile(
         """
         import torch
