@@ -214,7 +214,10 @@ class Audit:
         faults = [f"{row['strategy']}: {row['check']}: {row['says']}" for row in self.faults.to_dict("records")]
         reasons = [f"{name}: {reason}" for name, reason in self.reasons.items()]
         notes = [f"{name}: {note}" for name, several in self.notes.items() for note in several]
-        return [*faults, *reasons, *notes]
+        stored = self.gradients[self.gradients["strategy"] == "stored"]
+        zero = int((stored["verdict"] == "undefined").sum())
+        silent = f"the stored gradient of {zero} of {len(stored)} weight tensors is zero: of them nothing can be said"
+        return [*faults, *reasons, *notes, *([silent] if zero else [])]
 
     def _known(self, strategy: str) -> str:
         if strategy not in self.verdicts:

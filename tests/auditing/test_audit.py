@@ -234,6 +234,13 @@ def test_under_autocast_it_measures_autocast() -> None:
     assert (stored["rel_error_truth"] > 1e-4).all()  # of bfloat16, held against float64
 
 
+def test_gradients_that_are_zero_are_told() -> None:
+    model = network()
+    nn.init.zeros_(model[3].weight)
+    found = gradbench.audit(model, F.cross_entropy, batches(), ["checkpoint"], cost=False)
+    assert found.remarks == ["the stored gradient of 2 of 3 weight tensors is zero: of them nothing can be said"]
+
+
 def test_it_explains() -> None:
     found = gradbench.audit(network(), F.cross_entropy, batches(), ["checkpoint", "naive-quantize:2"], cost=False)
     assert found.explain().strategy == "naive-quantize:2"

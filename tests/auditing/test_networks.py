@@ -41,7 +41,9 @@ def of_torchvision(name: str) -> nn.Module:
         blocks = [models.convnext.CNBlockConfig(8, 16, 2), models.convnext.CNBlockConfig(16, None, 2)]
         return models.ConvNeXt(blocks, stochastic_depth_prob=0.3, num_classes=10)
     if name == "vit":
-        return models.VisionTransformer(32, 16, 2, 2, 32, 64, dropout=0.1, attention_dropout=0.1, num_classes=10)
+        model = models.VisionTransformer(32, 16, 2, 2, 32, 64, dropout=0.1, attention_dropout=0.1, num_classes=10)
+        nn.init.normal_(model.heads.head.weight, 0, 0.1)  # it begins with zeros, which let no gradient through
+        return model
     return getattr(models, name)(num_classes=10)
 
 
