@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from gradbench.calibrate.count import Count, Estimate, count
 from gradbench.measure.cost import measure_cost
 from gradbench.strategies.base import Strategy
-from gradbench.strategies.stored import Stored
 
 __all__ = ["calibrate_duration"]
 
@@ -40,7 +39,7 @@ MOST = 40
 
 
 def calibrate_duration(repetitions: int, device: str = "cpu") -> Iterator[Count]:
-    """Yield a count of how much step_seconds is longer than that of stored training, over the delay, for each delay.
+    """Yield a count of how much step_seconds is longer than that of a step that does not wait, over the delay.
 
     Args:
         repetitions: how many estimates, at most 40.
@@ -50,13 +49,13 @@ def calibrate_duration(repetitions: int, device: str = "cpu") -> Iterator[Count]
     model = nn.Sequential(nn.Flatten(), nn.Linear(48, 8)).to(device)
     batch = torch.randn(8, 3, 4, 4, device=device), torch.zeros(8, dtype=torch.long, device=device)
     for seconds in SECONDS:
-        delayed = _Delayed(delay, seconds)
+        delayed, undelayed = _Delayed("delayed", delay, seconds), _Delayed("undelayed", delay, 0)
         estimates = []
         for _ in range(min(repetitions, MOST)):
             shares = []
             for _ in range(MEASUREMENTS):
-                costs = measure_cost(model, [Stored(), delayed], batch, STEPS)
-                added = costs["delayed"].step_seconds - costs["stored"].step_seconds
+                costs = measure_cost(model, [undelayed, delayed], batch, STEPS)
+                added = costs["delayed"].step_seconds - costs["undelayed"].step_seconds
                 shares.append(added / statistics.median(delayed.took[-STEPS:]))
             estimates.append(_estimate(shares, BEGINNING[device] / seconds))
         what = f"step_seconds over {1000 * seconds:g} ms that were added, on a {'CPU' if device == 'cpu' else 'GPU'}"
@@ -103,11 +102,13 @@ def _kernel() -> Callable[[float], float]:
 class _Delayed(Strategy):
     """Stored training that waits before its forward pass."""
 
-    name = "delayed"
-
-    def __init__(self, delay: Callable[[float], float], seconds: float) -> None:
-        self.delay, self.seconds = delay, seconds
+    def __init__(self, name: str, delay: Callable[[float], float], seconds: float) -> None:
+        self._name, self.delay, self.seconds = name, delay, seconds
         self.took: list[float] = []
+
+    @property
+    def name(self) -> str:
+        return self._name
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
