@@ -70,8 +70,8 @@ class Finding:
 
     Attributes:
         kind: `regression` and `improvement` pass the rules; `advisory` is worse only in what is not judged.
-        check: the gate ("status", "verdict", "missing gradients", "changed buffers", "repeatability", "claim") or the
-            column that was tested.
+        check: the gate ("status", "verdict", "missing gradients", "changed buffers", "faults", "repeatability",
+            "claim") or the column that was tested.
         strategy: whose; empty for a claim.
         setting: the axes' values; empty where the finding is about all settings.
         parameter: the weight tensor or layer that shows it most, or the claim; empty where there is none.

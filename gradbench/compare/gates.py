@@ -7,7 +7,7 @@ is told which run is the old one, so that the same gate with the runs exchanged 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import pandas as pd
 from gradbench.compare.match import BASE, NEW, plain
 from gradbench.results import VERDICTS
 
-__all__ = ["GATES", "Change", "Gate", "Group", "Row"]
+__all__ = ["GATES", "Change", "Gate", "Group", "Row", "listed"]
 
 Row = Mapping[Any, Any]
 #: What became of a row, from best to worst; equal ranks are equally bad.
@@ -58,7 +58,8 @@ class Group:
     Attributes:
         strategy: its name.
         setting: the axes' values.
-        rows: of the joined table `cells`, one a seed.
+        rows: of the joined table `cells`, one a seed; with `faults` of both runs, the checks of the table `state` that
+            are at fault with their sentences, None where nothing was checked.
         weights: of the joined table `gradients`, those of weights.
         stored: the rows of `cells` of stored training, by cell.
     """
@@ -154,6 +155,25 @@ def _more(group: Group, column: str, old: str, new: str) -> Iterator[Change]:
             yield Change(plain(before), plain(after), row["seed"], float(after))
 
 
+def faults(group: Group, old: str = BASE, new: str = NEW) -> Iterator[Change]:
+    """A check of what one step leaves behind that is at fault and was not: buffers, random streams, masks, memory."""
+    for row in group.rows:
+        before, after = row[f"faults{old}"], row[f"faults{new}"]
+        if before is None or after is None or not (added := [check for check in after if check not in before]):
+            continue
+        why = "; ".join(after[check] for check in added)
+        yield Change(listed(before), listed(after), row["seed"], float(len(after)), why=why)
+
+
+def listed(checks: Iterable[str]) -> str:
+    """Return the names of checks at fault as one word.
+
+    >>> listed({"buffers": "norm.running_mean", "masks": "dropout"}), listed({})
+    ('buffers, masks', 'none')
+    """
+    return ", ".join(checks) or "none"
+
+
 def repeatability(group: Group, old: str = BASE, new: str = NEW) -> Iterator[Change]:
     """A gradient that was the same bit for bit when it was computed again, and is not, where the stored one still is.
 
@@ -174,6 +194,7 @@ GATES: dict[str, Gate] = {
     "status": status,
     "missing gradients": missing_gradients,
     "changed buffers": changed_buffers,
+    "faults": faults,
     "repeatability": repeatability,
     "verdict": verdict,
 }

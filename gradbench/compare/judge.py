@@ -11,7 +11,7 @@ import pandas as pd
 
 from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED
 from gradbench.compare.comparison import Difference
-from gradbench.compare.gates import GATES, Change, Gate, Group, Row
+from gradbench.compare.gates import GATES, Change, Gate, Group, Row, listed
 from gradbench.compare.match import BASE, NEW, Matched, label, plain
 from gradbench.compare.outcome import Outcome, Test
 
@@ -19,11 +19,12 @@ __all__ = ["judge_claims", "judge_gates"]
 
 #: The columns of `gradients` that a gate reads.
 _OF_WEIGHTS = ("verdict", "noise_ratio", "noise_low", "noise_high")
-#: The column of `cells` that a gate reads.
+#: The column of a group's rows that a gate reads.
 _COLUMNS = {
     "status": "status",
     "missing gradients": "missing_gradients",
     "changed buffers": "changed_buffers",
+    "faults": "faults",
     "repeatability": "repeat_error",
     "verdict": "verdict",
 }
@@ -31,7 +32,7 @@ _COLUMNS = {
 
 def judge_gates(matched: Matched) -> Iterator[Test]:
     """A test for every gate, strategy and setting that has what the gate looks at in both runs."""
-    rows = matched.tables["cells"].to_dict("records")
+    rows = _with_faults(matched)
     gradients = matched.tables["gradients"]
     read = [f"{column}{side}" for column in _OF_WEIGHTS for side in (BASE, NEW)]
     weights = gradients.loc[gradients[f"kind{BASE}"] == "weight", ["cell", "strategy", "parameter", "step", *read]]
@@ -45,6 +46,22 @@ def judge_gates(matched: Matched) -> Iterator[Test]:
         group = Group(strategy, setting, mine, weights_of.get(strategy, weights.iloc[:0]), stored)
         for name, gate in GATES.items():
             yield from _judge(name, gate, group)
+
+
+def _with_faults(matched: Matched) -> list[dict[Any, Any]]:
+    """Return the rows of `cells` with what the table `state` found, `faults` of both runs."""
+    found: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for row in matched.tables["state"].to_dict("records"):
+        faults = found.setdefault((row["cell"], row["strategy"]), {BASE: {}, NEW: {}})
+        for side in (BASE, NEW):
+            if row[f"outcome{side}"] == "fault":
+                faults[side][row["check"]] = row[f"says{side}"]
+    unknown: dict[str, None] = {BASE: None, NEW: None}
+    rows = matched.tables["cells"].to_dict("records")
+    for row in rows:
+        faults_of = found.get((row["cell"], row["strategy"]), unknown)
+        row.update({f"faults{side}": faults_of[side] for side in (BASE, NEW)})
+    return rows
 
 
 def _judge(name: str, gate: Gate, group: Group) -> Iterator[Test]:
@@ -63,8 +80,13 @@ def _judge(name: str, gate: Gate, group: Group) -> Iterator[Test]:
         yield _test(name, group, seeds, "advisory", worse)
         return
     row = next(row for row in group.rows if _measured(row, _COLUMNS[name]))
-    base, new = (plain(row[f"{_COLUMNS[name]}{side}"]) for side in (BASE, NEW))
+    base, new = (_told(row[f"{_COLUMNS[name]}{side}"]) for side in (BASE, NEW))
     yield Test("gate", name, group.strategy, "setting", group.setting, seeds, base, new, "no change")
+
+
+def _told(value: Any) -> float | str:
+    """Return a number or word of a row; of several faults their names."""
+    return listed(value) if isinstance(value, dict) else plain(value)
 
 
 def _measured(row: Row, column: str) -> bool:

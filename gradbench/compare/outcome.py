@@ -28,7 +28,7 @@ Outcome = Literal[
 ]
 #: The order of findings: those for which somebody is woken first, the gates before the numbers.
 _KINDS = ("regression", "improvement", "advisory")
-_CHECKS = ("status", "missing gradients", "changed buffers", "repeatability", "verdict", "claim")
+_CHECKS = ("status", "missing gradients", "changed buffers", "faults", "repeatability", "verdict", "claim")
 
 
 @dataclass(frozen=True)

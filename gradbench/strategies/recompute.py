@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from gradbench.invertible import Chain
 
@@ -67,7 +67,10 @@ def recomputed(
         first, again = contexts()
         return first, _Again(modules, again)
 
-    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=both)
+    # A repetition that stops at the last tensor to be saved would leave one unwritten that its function saves first and
+    # writes afterwards, as that of RReLU does.
+    with set_checkpoint_early_stop(False):
+        return checkpoint(forward, *inputs, use_reentrant=False, context_fn=both)
 
 
 class _Again:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from gradbench.analysis.tables import Run, read_run
-from gradbench.results import SCHEMA, TABLES
+from gradbench.results import CHECKS, SCHEMA, TABLES
 
 DEPTHS = (2, 4, 6)
 SEEDS = 4
@@ -41,7 +41,7 @@ def simulate() -> Simulate:
 @cache
 def _simulate(jitter: float = 0.0, seed: int = 0, depths: tuple[int, ...] = DEPTHS, seeds: int = SEEDS) -> Run:
     rng = np.random.default_rng(seed)
-    cells, gradients, activations = [], [], []
+    cells, gradients, activations, state = [], [], [], []
     for number, depth in itertools.product(range(seeds), depths):
         lead = {"cell": f"cell-{depth}-{number}", "depth": depth, "seed": number}
         of_cell = np.random.default_rng([depth, number])
@@ -74,6 +74,9 @@ def _simulate(jitter: float = 0.0, seed: int = 0, depths: tuple[int, ...] = DEPT
                     {**lead, "strategy": strategy, "step": 0, "layer": f"norm{layer}", "position": layer, "snr_db": snr}
                     for layer in range(TENSORS)
                 ]
+            if number == 0:
+                left = {"outcome": "exact", "says": "", "amount": 0.0}
+                state += [{**lead, "strategy": strategy, "check": check, **left} for check in CHECKS]
             accuracy = 0.7 + 0.05 * of_cell.normal() + 0.1 * jitter * rng.normal()
             cost = {"peak_bytes": 1e6 * depth, "saved_bytes": 5e5, "left_bytes": 0.0, "step_seconds": 0.1}
             cells.append(
@@ -96,7 +99,7 @@ def _simulate(jitter: float = 0.0, seed: int = 0, depths: tuple[int, ...] = DEPT
             )
     claim = {"claim": "right", "says": "It is right", "status": "held", "value": 0.5, "low": 0.4, "high": 0.6}
     claims = [{**claim, "test": "< 1", "seeds": seeds, "source": "", "reason": ""}]
-    rows_of = {"cells": cells, "gradients": gradients, "activations": activations, "claims": claims}
+    rows_of = {"cells": cells, "gradients": gradients, "activations": activations, "state": state, "claims": claims}
     tables = {name: _typed(name, rows_of.get(name, [])) for name in TABLES}
     return Run(Path(f"run-{seed}"), _manifest(depths, seeds, f"run-{seed}"), ("depth",), tables)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gradbench.analysis.tables import Run
@@ -181,6 +182,21 @@ def test_a_run_without_repeat_error_is_not_judged_by_it(simulate: Simulate, edit
     comparison = compare(older, simulate())
     assert comparison.identical
     assert "repeatability" not in set(comparison.tests["check"])
+
+
+def test_a_new_fault_in_what_a_step_leaves_behind_is_a_regression(simulate: Simulate, edited: Edited) -> None:
+    def masks(frame: pd.DataFrame) -> pd.Series:
+        return of("checkpoint")(frame) & (frame["depth"] == 4) & (frame["check"] == "masks")
+
+    one = edited(simulate(), "state", masks, outcome="fault", says="dropout draws another mask", amount=1.0)
+    comparison = compare(simulate(), one)
+    assert comparison.exit_code == EXIT.FAILED
+    finding = only(comparison)
+    assert (finding.kind, finding.check, finding.base, finding.new) == ("regression", "faults", "none", "masks")
+    says = "faults of checkpoint at depth=4: masks, was none, in seed 0 (dropout draws another mask)"
+    assert finding.says == says
+    assert only(compare(one, simulate())).kind == "improvement"
+    assert compare(one, one).identical
 
 
 def test_a_changed_running_statistic_is_a_regression(simulate: Simulate, edited: Edited) -> None:

@@ -113,3 +113,18 @@ def test_activations_in_place_work_in_place_again_afterwards() -> None:
     with STRATEGIES.create("selective-checkpoint").applied_to(model):
         assert not model[0][1].inplace
     assert (model[0][1].inplace, model[1].inplace) == (True, False)
+
+
+@pytest.mark.parametrize("spec", ["checkpoint", "checkpoint:2", "selective-checkpoint"])
+def test_random_slopes_at_the_end_of_a_block_are_drawn_again(spec: str) -> None:
+    """The function of RReLU saves its slopes before it writes them."""
+    layers = [nn.Sequential(nn.Linear(8, 8), nn.RReLU()) for _ in range(2)]
+    model, x = nn.Sequential(*layers).double(), torch.randn(16, 8, dtype=torch.float64)
+
+    def gradients(strategy: str) -> list[Tensor]:
+        torch.manual_seed(5)
+        with STRATEGIES.create(strategy).applied_to(model):
+            return list(torch.autograd.grad(model(x).square().sum(), list(model.parameters())))
+
+    for mine, stored in zip(gradients(spec), gradients("stored"), strict=True):
+        assert torch.equal(mine, stored)
