@@ -10,6 +10,7 @@ import pytest
 
 from gradbench.case.load import load
 from gradbench.errors import EXIT, CaseError
+from gradbench.strategies import STRATEGIES
 
 Write = Callable[[str], Path]
 
@@ -45,8 +46,8 @@ dept = [3]
         "5: train.momentun: unknown key: allowed are precision, optimizer, steps, learning_rate, momentum, "
         "weight_decay, warmup, strategies, evaluate_every, evaluate_images; did you mean 'momentum'?",
         '6: train.learning_rate: must be a number, got "fast"',
-        "9: measure.strategies[1]: unknown strategy 'aproximate': allowed are stored, reconstruct, checkpoint, "
-        "inplace-abn, approximate, naive-quantize; did you mean 'approximate'?",
+        f"9: measure.strategies[1]: unknown strategy 'aproximate': allowed are {', '.join(STRATEGIES)}; did you mean "
+        "'approximate'?",
         "13: measure.at: measure.at has 50, beyond train.steps = 0",
         "16: matrix.dept: names no setting: an axis is a setting such as depth, model or train.learning_rate; did you "
         "mean 'depth'?",

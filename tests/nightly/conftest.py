@@ -84,11 +84,11 @@ class Nights:
         code = (
             "if __name__ == '__main__':\n"
             "    import sys\n"
+            f"    sys.path[:0] = {[str(Path(gradbench.__file__).parents[1]), str(Path(__file__).parent)]!r}\n"
             "    from pathlib import PosixPath\n"
             "    from gradbench.nightly.night import run_night\n"
             "    from gradbench.nightly.options import NightOptions\n"
             "    from gradbench.runner.options import Targets\n"
-            f"    sys.path[:0] = {[str(Path(gradbench.__file__).parents[1]), str(Path(__file__).parent)]!r}\n"
             f"    sys.exit(run_night({replace(self.options, date=date)!r}, {TARGETS!r}))\n"
         )
         (self.folder / "start.py").write_text(code)
