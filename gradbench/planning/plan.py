@@ -23,7 +23,7 @@ LARGEST_BATCH, LARGEST_DEPTH = 2**20, 1024
 #: A batch norm needs two images where an image has one position left.
 _SMALLEST_BATCH = 2
 #: A step on tensors without values takes the longer the deeper the network is.
-_DEEPEST_ASKED = 64
+_DEEPEST_ASKED = 32
 _REFERENCE = "stored"
 
 
@@ -119,8 +119,8 @@ def make_plan(
             f"model {subject.name!r}: a step on {_SMALLEST_BATCH} images (3, {size}) is not possible: {_first(error)}"
         ) from error
     rooms = []
-    for strategy in planned:
-        say(f"planning {strategy.name}")
+    for place, strategy in enumerate(planned, 1):
+        say(f"planning {strategy.name}, {place} of {len(planned)}")
         rooms.append(_room(needs, strategy, memory, batch))
     if gpu is not None:
         rooms = list(_checked(OnGPU(subject, memory, gpu), planned, rooms, batch, say))
@@ -154,13 +154,17 @@ def _room(needs: Needs, strategy: Strategy, memory: int, batch: int) -> Room:
 
 
 def _deepest(needs: Needs, strategy: Strategy, memory: int, batch: int, own: int) -> int | None:
-    """Return the largest depth. What a deep network takes is told from a shallower one that grows in the same way."""
-    asked = own + 2 * needs.subject.period
+    """Return the largest depth.
+
+    What a deep network takes is told from a shallower one, which is first the model's own, and then one beyond what
+    that tells: the step of a deep network takes long, and what the last blocks add is never less than what the first do.
+    """
+    asked = max(own, 2 * needs.subject.period)
     while True:
-        fits = largest(needs.far(strategy, batch, asked), memory, 1, LARGEST_DEPTH, second=max(own, 2))
-        if fits is None or fits <= asked or asked >= _DEEPEST_ASKED:
+        fits = largest(needs.far(strategy, batch, asked), memory, 1, LARGEST_DEPTH, second=own)
+        if fits is None or fits < asked or asked >= _DEEPEST_ASKED:
             return fits
-        asked = min(2 * asked, _DEEPEST_ASKED)
+        asked = min(fits + 1, _DEEPEST_ASKED)
 
 
 def _checked(
