@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import altair as alt
 
@@ -33,14 +34,15 @@ class Palette:
     """Which colour and shape a strategy has.
 
     Attributes:
-        places: for each strategy its place in the list of colours.
+        places: for each strategy its place: one below `_COLOURS` is a colour with its own shape, each of the next as
+            many is a colour again with the next shape.
     """
 
     places: dict[str, int]
 
     @classmethod
     def of(cls, strategies: Iterable[str]) -> Palette:
-        """Known strategies get their own place, others the next that is free; past the last, places are used again."""
+        """Known strategies get their own place, others the next that is free."""
         places: dict[str, int] = {}
         names = list(strategies)
         for name in names:
@@ -48,17 +50,17 @@ class Palette:
             if wanted is not None and wanted not in places.values():
                 places[name] = wanted
         for name in names:
-            free = [place for place in range(_COLOURS) if place not in places.values()]
-            places.setdefault(name, free[0] if free else len(places) % _COLOURS)
+            places.setdefault(name, next(place for place in count() if place not in places.values()))
         return cls({name: places[name] for name in names})
 
     def colour(self, strategy: str) -> str:
         """The strategy's colour for CSS and SVG."""
-        return f"var(--c{self.places[strategy]})"
+        return f"var(--c{self.places[strategy] % _COLOURS})"
 
     def shape(self, strategy: str) -> str:
         """The strategy's symbol in Vega's words."""
-        return list(SHAPES)[self.places[strategy]]
+        again, place = divmod(self.places[strategy], _COLOURS)
+        return list(SHAPES)[(place + again) % len(SHAPES)]
 
     def symbol(self, strategy: str) -> str:
         """The strategy's symbol as an SVG path in a box of 12 by 12."""

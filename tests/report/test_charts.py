@@ -129,7 +129,10 @@ def test_a_strategy_keeps_its_colour_across_charts(shown: dict[str, Figure]) -> 
     assert len(colours) == len({name for name, _ in colours}) == len({colour for _, colour in colours}) == 5
 
 
-def test_more_strategies_than_colours_are_no_error() -> None:
+def test_more_strategies_than_colours_can_be_told_apart() -> None:
     palette = Palette.of(["stored", "reconstruct", *(f"approximate:{bits}" for bits in range(9)), "mine"])
     assert [palette.places[name] for name in ("stored", "reconstruct", "approximate:0")] == [0, 1, 3]
     assert palette.places["approximate:1"] == 2
+    looks = {(palette.colour(name), palette.shape(name)) for name in palette.places}
+    assert len(looks) == len(palette.places) == 12
+    assert len({colour for colour, _ in looks}) == 8

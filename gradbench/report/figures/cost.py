@@ -29,13 +29,13 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         return missing(name, question, _NO_COST)
     strategies = scene.strategies(frame)
     scale, least, most = logarithmic(frame, ["bytes"]), float(frame["ratio"].min()), float(frame["ratio"].max())
-    sizes = [] if not scene.axes.along else [alt.Size("x:Q", scale=alt.Scale(range=[30, 220]), legend=None)]
+    size = alt.Size("x:Q", scale=alt.Scale(range=[30, 220]), legend=None) if scene.axes.along else alt.SizeValue(100)
     places = [] if not scene.axes.along else [alt.Tooltip("x:Q", title=scene.along)]
     chart = (
         scene.chart("cost", ())
         .mark_point(filled=True, opacity=0.75, stroke="var(--paper)", strokeWidth=0.75)
         .encode(
-            *sizes,
+            size=size,
             x=alt.X(
                 "ratio:Q",
                 scale=alt.Scale(domain=[least, most], zero=False, padding=14),
@@ -53,11 +53,11 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
         )
     )
     words = "Scatter chart: peak bytes per input pixel against the time of a step relative to stored."
-    size = f" Larger points are a larger {scene.along}." if scene.axes.along else ""
+    sizes = f" Larger points are a larger {scene.along}." if scene.axes.along else ""
     return Figure(
         name,
         question,
-        f"Down and to the left is better. One point a setting, median over seeds.{size} Times depend on the load of "
+        f"Down and to the left is better. One point a setting, median over seeds.{sizes} Times depend on the load of "
         f"the machine and are never judged. {_WORKSPACE}",
         (scene.finish(chart, (), words),),
         scene.groups(frame),
