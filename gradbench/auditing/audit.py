@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from gradbench.auditing.given import check_model, check_training_step, chosen, taken
 from gradbench.auditing.result import Audit, Subject
 from gradbench.auditing.untouched import untouched
 from gradbench.case.schema import Measure
+from gradbench.errors import UsageError
 from gradbench.measure.batch import Batch, Loss, pixels
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, measure_step
@@ -28,7 +30,7 @@ def audit(
     strategies: Iterable[str | Any],
     *,
     minibatches: int | None = None,
-    parameters: str = "weights",
+    parameters: Literal["weights", "all"] = "weights",
     truth_batches: int = 2,
     activations: bool = True,
     cost: bool = True,
@@ -63,17 +65,19 @@ def audit(
         UsageError: one of the arguments cannot be measured; the sentence says which, and why.
     """
     started = time.perf_counter()
+    if parameters not in ("weights", "all"):
+        raise UsageError(f"parameters {parameters!r}: allowed are weights, all")
     device = check_model(model)
     picked = chosen(strategies)
     wanted = Measure(
-        parameters="all" if parameters == "all" else "weights",
+        parameters=parameters,
         activations=activations,
         cost=cost,
         cost_repeats=cost_repeats,
     )
     given = taken(batches, minibatches, device)
     reference, findings = Stored(), Findings()
-    with untouched(model):
+    with untouched(model), torch.enable_grad():
         say("stored training")
         floor = check_training_step(model, reference, given, loss_fn)
         notes = {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from gradbench.errors import UsageError
 from gradbench.measure.batch import Batch, Loss, call, same_bits, tensors
@@ -27,10 +28,12 @@ def check_model(model: nn.Module) -> torch.device:
     """Return where the model is.
 
     Raises:
-        UsageError: it is no module, has nothing to train, or is on several devices.
+        UsageError: it is no module, has parameters without a shape or nothing to train, or is on several devices.
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"model: a torch.nn.Module is needed, got {type(model).__name__}")
+    if lazy := [name for name, parameter in model.named_parameters() if is_lazy(parameter)]:
+        raise UsageError(f"model: {lazy[0]} has no shape before the first forward pass: run the model once")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise UsageError(f"model: {type(model).__name__} has no parameter that requires a gradient")
@@ -61,6 +64,8 @@ def _strategy(one: Any) -> Strategy:
         return STRATEGIES.create(one)  # type: ignore[no-any-return]
     if isinstance(one, Strategy):
         return one
+    if isinstance(one, type):
+        raise UsageError(f"strategies: {one.__name__} is a class: give an instance of it")
     if isinstance(getattr(one, "name", None), str) and callable(getattr(one, "applied_to", None)):
         return _Foreign(one)
     raise UsageError(f"strategies: {one!r} is no strategy: it needs a name and applied_to(model), a context manager")
@@ -93,6 +98,8 @@ def taken(batches: Iterable[Batch], count: int | None, device: torch.device) -> 
     Raises:
         UsageError: fewer than two, one that is no pair of inputs and target, or one that is elsewhere than `device`.
     """
+    if not isinstance(batches, Iterable):
+        raise UsageError(f"batches: pairs (inputs, target) are needed, got {type(batches).__name__}")
     if count is None and not isinstance(batches, Sequence):
         count = OF_A_STREAM
     if count is not None and count < 2:
@@ -118,9 +125,11 @@ def check_training_step(model: nn.Module, reference: Strategy, batches: Sequence
     """Run stored training and return how far two passes over the first minibatch are apart: |g' - g| / |g|.
 
     Raises:
-        UsageError: the output has no tensor, the loss is no finite scalar or depends on no parameter, a gradient is not
-            finite, the model writes into its input, or it is not repeatable.
+        UsageError: model or loss raises, the output has no tensor, the loss is no finite scalar or depends on no
+            parameter, a gradient is not finite, the model writes into its input, or it is not repeatable.
     """
+    if not callable(loss):
+        raise UsageError(f"loss_fn: a function of output and target is needed, got {type(loss).__name__}")
     passes = []
     for _ in range(2):
         inputs, target = batches[0]
@@ -140,10 +149,12 @@ def check_training_step(model: nn.Module, reference: Strategy, batches: Sequence
 
 def _loss_of(model: nn.Module, batch: Batch, loss: Loss, place: int) -> Tensor:
     inputs, target = batch
-    output = call(model, inputs)
+    with _blamed("model", model, place, inputs):
+        output = call(model, inputs)
     if not any(True for _ in tensors(output)):
         raise UsageError(f"model: {type(model).__name__} returns no tensor: it returns {type(output).__name__}")
-    value = loss(output, target)
+    with _blamed("loss_fn", loss, place, (output, target)):
+        value = loss(output, target)
     if not isinstance(value, Tensor):
         raise UsageError(f"loss_fn: it must return a tensor with one number, got {type(value).__name__}")
     if value.numel() != 1:
@@ -155,6 +166,23 @@ def _loss_of(model: nn.Module, batch: Batch, loss: Loss, place: int) -> Tensor:
     if torch.is_grad_enabled() and not value.requires_grad:
         raise UsageError("loss_fn: the loss depends on no parameter of the model, so there is no gradient")
     return value
+
+
+@contextmanager
+def _blamed(what: str, who: Any, place: int, given: Any) -> Iterator[None]:
+    """Say in one sentence who raised, and on what; the exception itself is the cause of that."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        name = getattr(who, "__name__", type(who).__name__)
+        shapes = ", ".join(f"{str(one.dtype).removeprefix('torch.')} {list(one.shape)}" for one in tensors(given))
+        said = (str(error).strip().splitlines() or [""])[0]
+        raise UsageError(
+            f"{what}: {name} raises {type(error).__name__} on minibatch {place} ({shapes or 'no tensor'}), with stored "
+            f"activations: {said}"
+        ) from error
 
 
 def _gradients(model: nn.Module) -> dict[str, Tensor]:

@@ -132,7 +132,7 @@ class Audit:
                     "worst layer": row["worst_parameter"],
                     "noise ratio": row["worst_noise_ratio"],
                     "error": row["rel_error"],
-                    "saved memory": row["saved_bytes"] / stored["saved_bytes"] if stored["saved_bytes"] else None,
+                    "kept memory": row["saved_bytes"] / stored["saved_bytes"] if stored["saved_bytes"] else None,
                     "time": row["time_ratio"],
                     "faults": ", ".join(faults) or "none" if row["verdict"] else "",
                 }

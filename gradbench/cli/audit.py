@@ -95,7 +95,7 @@ def command(
 
 def _print(found: Audit) -> None:
     rows = [[_text(value) for value in row] for row in found.summary.itertuples(index=False)]
-    numbers = ["noise ratio", "error", "saved memory", "time"]
+    numbers = ["noise ratio", "error", "kept memory", "time"]
     print_table(list(found.summary.columns), rows, numbers, ["worst layer", "faults"], _STYLES)
     for line in found.remarks:
         print_sentence(line)

@@ -76,16 +76,18 @@ class Findings:
     ) -> None:
         """Add a strategy's errors: rows of its weight tensors, or of all parameters, and its counts of faults.
 
-        `check` is the same with minibatches of another size.
+        Where no weight tensor has a gradient, all parameters have their rows. `check` is the same with minibatches of
+        another size.
         """
         layer, kinds = _layer_positions(model), _kinds(model)
         checks = {errors.parameter: errors for errors in check.gradients} if check else {}
+        weights = {errors.parameter for errors in found.gradients if kinds[errors.parameter] == "weight"}
         self.rows["gradients"] += [
             _gradient_row(
                 strategy, step, layer[errors.parameter], kinds[errors.parameter], errors, checks.get(errors.parameter)
             )
             for errors in found.gradients
-            if parameters == "all" or kinds[errors.parameter] == "weight"
+            if parameters == "all" or not weights or errors.parameter in weights
         ]
         summary = self.summary[strategy]
         missing = sum(errors.missing for errors in found.gradients)
@@ -100,13 +102,16 @@ class Findings:
         ]
 
     def tables(self) -> dict[str, list[Row]]:
-        """Return every table's rows, with the verdict of each strategy: the worst over weight tensors and steps."""
+        """Return every table's rows, with the verdict of each strategy: the worst over weight tensors and steps.
+
+        Where no weight tensor has a gradient, the worst over all parameters.
+        """
         return {"cells": [self._finished(name) for name in self.summary], **self.rows}
 
     def _finished(self, name: str) -> Row:
         summary = dict(self.summary[name])
-        rows = [row for row in self.rows["gradients"] if row["strategy"] == name and row["kind"] == "weight"]
-        if rows:
+        of_all = [row for row in self.rows["gradients"] if row["strategy"] == name]
+        if rows := [row for row in of_all if row["kind"] == "weight"] or of_all:
             decisive = worst(row["verdict"] for row in rows)
             guilty = max((row for row in rows if row["verdict"] == decisive), key=_badness)
             summary.update(

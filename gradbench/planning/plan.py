@@ -157,7 +157,7 @@ def _deepest(needs: Needs, strategy: Strategy, memory: int, batch: int, own: int
     """Return the largest depth.
 
     What a deep network takes is told from a shallower one, which is first the model's own, and then one beyond what
-    that tells: the step of a deep network takes long, and what the last blocks add is never less than what the first do.
+    that tells: the step of a deep network takes long, and its last blocks add no less than the first do.
     """
     asked = max(own, 2 * needs.subject.period)
     while True:

@@ -46,6 +46,22 @@ own_stream = torch.Generator()
 nan = torch.full((4, 6), torch.nan)
 
 MISTAKES = {
+    "no loss": (lambda: audit(loss=3), "loss_fn: a function of output and target is needed, got int"),
+    "a model that raises": (
+        lambda: audit(given=[(torch.randn(4, 5), torch.randint(3, (4,)))] * 3),
+        r"model: Sequential raises RuntimeError on minibatch 0 \(float32 \[4, 5\]\), with stored .*: mat1 and mat2",
+    ),
+    "a loss that raises": (
+        lambda: audit(given=[(torch.randn(4, 6), torch.randint(3, (5,)))] * 3),
+        r"loss_fn: cross_entropy raises ValueError on minibatch 0 \(float32 \[4, 3\], int64 \[5\]\)",
+    ),
+    "no minibatches": (lambda: audit(given=5), r"batches: pairs \(inputs, target\) are needed, got int"),
+    "no shape yet": (lambda: audit(nn.LazyLinear(3)), "model: weight has no shape before the first forward pass"),
+    "a class": (lambda: audit(strategies=[Odd]), "strategies: Odd is a class: give an instance of it"),
+    "other parameters": (
+        lambda: gradbench.audit(plain(), F.cross_entropy, batches(), ["checkpoint"], parameters="biases"),
+        "parameters 'biases': allowed are weights, all",
+    ),
     "no module": (lambda: audit(F.relu), "model: a torch.nn.Module is needed, got function"),
     "nothing to train": (lambda: audit(nn.ReLU()), "model: ReLU has no parameter that requires a gradient"),
     "two devices": (lambda: audit(on_two_devices()), r"model: it is on several devices \(cpu, meta\): one is needed"),
@@ -102,3 +118,15 @@ def test_a_mistake_is_one_sentence(mistake: str) -> None:
 def test_too_few_minibatches_are_refused() -> None:
     with pytest.raises(UsageError, match="minibatches: 1 are too few"):
         gradbench.audit(plain(), F.cross_entropy, batches(), ["checkpoint"], minibatches=1)
+
+
+def test_a_model_of_norms_and_biases_has_the_verdict_of_those() -> None:
+    found = audit(nn.Sequential(nn.BatchNorm1d(6), nn.ReLU()))
+    assert found.verdicts == {"checkpoint": "exact"}
+    assert set(found.gradients["parameter"]) == {"0.weight", "0.bias"}
+
+
+def test_an_audit_below_no_grad_measures_gradients() -> None:
+    with torch.no_grad():
+        assert audit().verdicts == {"checkpoint": "exact"}
+        assert not torch.is_grad_enabled()
