@@ -1,0 +1,58 @@
+"""Every shipped case runs: its quick profile is expanded, its networks built, its first cell run as short as it can be.
+
+Settings that decide only how much is measured are as small as is allowed; all else is the profile's own.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from gradbench.case.expand import expand
+from gradbench.case.find import shipped
+from gradbench.case.load import load
+from gradbench.data import DATASETS
+from gradbench.measure.cell import run_cell
+from gradbench.models.build import build
+
+CASES = shipped()
+SHORTEST = (
+    "data.batch_size=8",
+    "train.steps=1",
+    "train.evaluate_every=1",
+    "train.evaluate_images=20",
+    "measure.at=[0]",
+    "measure.sgd_batches=2",
+    "measure.truth_batches=1",
+    "measure.cost=false",
+    "measure.state=false",
+)
+GATE: Any = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
+
+with_cases = pytest.mark.parametrize("name", CASES)
+
+
+@with_cases
+def test_every_network_of_the_quick_profile_can_be_built(name: str) -> None:
+    cells = expand(load(CASES[name], "quick"), name)
+    assert len({cell.id for cell in cells}) == len(cells) > 0
+    for settings in {cell.settings.model.model_dump_json(): cell.settings for cell in cells}.values():
+        assert settings.data.name == "digits", "a quick profile needs no download"
+        data = DATASETS[settings.data.name].load()(settings.data, torch.device("cpu"), 0)
+        model = build(settings.model, data.classes, settings.data.image_size).eval()
+        assert model(data.x_test[:2] / 255).shape == (2, data.classes)
+
+
+@with_cases
+def test_the_first_cell_of_the_quick_profile_runs(name: str) -> None:
+    case = load(CASES[name], "quick", SHORTEST)
+    tables = run_cell(expand(case, name)[0], "cpu", GATE, say=lambda text: None)
+    statuses = {row["strategy"]: (row["status"], row["reason"]) for row in tables["cells"]}
+    assert {status for status, _ in statuses.values()} <= {"ok", "excluded"}, statuses
+    assert statuses["stored"] == ("ok", "")
+    measured = {row["strategy"] for row in tables["gradients"]}
+    assert measured == {strategy for strategy, (status, _) in statuses.items() if status == "ok"}
