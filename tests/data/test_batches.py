@@ -6,8 +6,8 @@ import torch
 from torch.nn.functional import pad
 
 from gradbench.case.schema import Data
-from gradbench.data.arrays import Arrays, channel_statistics
 from gradbench.data import DATASETS
+from gradbench.data.arrays import Arrays, channel_statistics
 from gradbench.data.batches import Batches
 from gradbench.data.dataset import Dataset
 from gradbench.errors import UsageError
