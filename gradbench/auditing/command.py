@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +18,11 @@ from torch.nn import functional as F
 from gradbench.case.schema import Data
 from gradbench.data import DATASETS, prepare
 from gradbench.data.batches import Batches
-from gradbench.errors import EnvironmentError, UsageError, did_you_mean
+from gradbench.errors import EnvironmentError, GradbenchError, UsageError, did_you_mean
 from gradbench.measure.batch import Batch, Loss
+from gradbench.measure.trial import in_one_line
 
-__all__ = ["Built", "build_model", "load_batches", "named"]
+__all__ = ["Built", "build_model", "builder", "built_by", "load_batches"]
 
 
 class Built(NamedTuple):
@@ -56,21 +57,46 @@ def build_model(target: str, device: str, seed: int) -> Built:
     """Call the function that `target` names: it returns a model, or a model and a loss (else the mean cross-entropy).
 
     Raises:
-        UsageError: there is no such function, or it returns something else.
+        UsageError: there is no such function, it raises, or it returns something else.
         EnvironmentError: there is no such device.
     """
-    function = named(target, "model")
-    if not callable(function):
-        raise UsageError(f"model {target!r}: {type(function).__name__} cannot be called")
+    function = builder(target)
     torch.manual_seed(seed)
-    made = function()
-    model, loss = made if isinstance(made, tuple) and len(made) == 2 else (made, F.cross_entropy)
-    if not isinstance(model, nn.Module) or not callable(loss):
-        raise UsageError(f"model {target!r}: it must return a model, or a model and a loss, got {type(made).__name__}")
+    try:
+        model, loss = built_by(function, target)
+    except GradbenchError:
+        raise
+    except Exception as error:
+        raise UsageError(f"model {target!r}: it raises {in_one_line(error)}") from error
     try:
         return Built(model.to(device), loss)
     except (AssertionError, RuntimeError) as error:
         raise EnvironmentError(f"--device {device}: {str(error).splitlines()[0]}; --device cpu works") from error
+
+
+def builder(target: str) -> Callable[..., Any]:
+    """Return the function that `target` names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    function = named(target, "model")
+    if not callable(function):
+        raise UsageError(f"model {target!r}: {type(function).__name__} cannot be called")
+    return function  # type: ignore[no-any-return]
+
+
+def built_by(function: Callable[..., Any], target: str, **settings: Any) -> Built:
+    """Return what a user's function makes of `settings`: a model, with its loss or the mean cross-entropy.
+
+    Raises:
+        UsageError: it returns something else.
+    """
+    made = function(**settings)
+    model, loss = made if isinstance(made, tuple) and len(made) == 2 else (made, F.cross_entropy)
+    if not isinstance(model, nn.Module) or not callable(loss):
+        raise UsageError(f"model {target!r}: it must return a model, or a model and a loss, got {type(made).__name__}")
+    return Built(model, loss)
 
 
 def load_batches(

@@ -22,7 +22,7 @@ from gradbench.measure.batch import Batch, Loss
 from gradbench.measure.gradients import gradients_of, preserved
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Failure", "try_step"]
+__all__ = ["Failure", "in_one_line", "try_step"]
 
 #: After which the process of its own is ended.
 _LONGEST_SECONDS = 120
@@ -51,7 +51,7 @@ def try_step(model: nn.Module, strategy: Strategy, batch: Batch, loss: Loss = F.
     except torch.OutOfMemoryError as error:
         return Failure("oom", f"one step was tried: {str(error).splitlines()[0]}")
     except Exception as error:
-        return Failure("error", f"one step was tried: {_in_one_line(error)}")
+        return Failure("error", f"one step was tried: {in_one_line(error)}")
     return None
 
 
@@ -75,7 +75,7 @@ def _signal_of_a_step(model: nn.Module, strategy: Strategy, batch: Batch, loss: 
     return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else None
 
 
-def _in_one_line(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
     """Return type, text and innermost place."""
     place = ""
     trace = error.__traceback__

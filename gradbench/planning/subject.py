@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradbench.auditing.command import named
+from gradbench.auditing.command import builder, built_by
 from gradbench.case.load import settings_of
 from gradbench.case.schema import Train
 from gradbench.errors import UsageError, did_you_mean
@@ -108,19 +108,11 @@ def subject_of(model: str, image: tuple[int, int] | None, sets: Sequence[str]) -
 
 
 def _of_function(target: str) -> tuple[Callable[[int | None], tuple[nn.Module, Loss]], int | None]:
-    function = named(target, "model")
-    if not callable(function):
-        raise UsageError(f"model {target!r}: {type(function).__name__} cannot be called")
+    function = builder(target)
     parameter = inspect.signature(function).parameters.get("depth")
     depth = parameter.default if parameter is not None and isinstance(parameter.default, int) else None
 
     def make(chosen: int | None) -> tuple[nn.Module, Loss]:
-        made = function() if chosen is None else function(depth=chosen)
-        model, loss = made if isinstance(made, tuple) and len(made) == 2 else (made, F.cross_entropy)
-        if not isinstance(model, nn.Module) or not callable(loss):
-            raise UsageError(
-                f"model {target!r}: it must return a model, or a model and a loss, got {type(made).__name__}"
-            )
-        return model, loss
+        return built_by(function, target, **({} if chosen is None else {"depth": chosen}))
 
     return make, depth

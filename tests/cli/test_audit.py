@@ -25,6 +25,9 @@ def with_loss():
 def batches():
     return [(torch.randn(5, 4), torch.randn(5, 2)) for _ in range(3)]
 
+def raising():
+    raise KeyError("weights")
+
 number = 3
 """
 
@@ -77,6 +80,7 @@ def test_minibatches_and_loss_may_be_functions() -> None:
         (("mine_to_audit:biuld", "--data", "digits"), "mine_to_audit has no 'biuld'; did you mean 'build'?"),
         (("mine_to_audit:number", "--data", "digits"), "model 'mine_to_audit:number': int cannot be called"),
         (("mine_to_audit:batches", "--data", "digits"), "it must return a model, or a model and a loss, got list"),
+        (("mine_to_audit:raising", "--data", "digits"), "it raises KeyError: 'weights' (mine_to_audit.py:16)"),
         (("nowhere:build", "--data", "digits"), "nowhere cannot be imported (No module named 'nowhere')"),
         (("mine_to_audit:build", "--data", "digit"), "--data digit: allowed are digits, "),
         (("mine_to_audit:build", "--data", "npz:no.npz"), "there is no file 'no.npz'"),
