@@ -62,12 +62,14 @@ def as_output(state: State) -> Tensor | State:
 
 def out_of(state: State) -> State:
     """Return where a step may write what has the shapes of `state`: over it where it is owned, else in new memory."""
-    return state if isinstance(state, Owned) else Owned(torch.empty_like(tensor) for tensor in state)
+    return state if isinstance(state, Owned) else Owned([torch.empty_like(tensor) for tensor in state])
 
 
 def added(x: State, value: State) -> State:
     """Return x + value, in the memory of either where it is owned and the result has the same type and order there."""
-    return Owned(_added(a, b, isinstance(x, Owned), isinstance(value, Owned)) for a, b in zip(x, value, strict=True))
+    # A list: the compiler of torch 2.9 cannot follow a generator into a subclass of tuple.
+    own_x, own_value = isinstance(x, Owned), isinstance(value, Owned)
+    return Owned([_added(a, b, own_x, own_value) for a, b in zip(x, value, strict=True)])
 
 
 def _added(a: Tensor, b: Tensor, own_a: bool, own_b: bool) -> Tensor:
@@ -89,7 +91,7 @@ def kept_in(memory: State, value: State) -> State:
     pairs = list(zip(memory, value, strict=True))
     if any(tensor.untyped_storage()._cdata in places or not _fits(place, tensor) for place, tensor in pairs):
         return value
-    return Owned(_moved(place, tensor) for place, tensor in pairs)
+    return Owned([_moved(place, tensor) for place, tensor in pairs])
 
 
 def each_kept_in(memory: State, values: Iterable[Tensor]) -> State:
