@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from gradbench.cli.options import reports_option
 from gradbench.cli.tables import print_table
 from gradbench.errors import UsageError
 from gradbench.history.baselines import FILE, Baseline, accept, baselines, find_baseline
@@ -16,14 +17,7 @@ from gradbench.history.series import Series
 
 __all__ = ["command"]
 
-_OUT = click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("reports"),
-    show_default=True,
-    metavar="DIR",
-    help="The folder that has a folder for each case.",
-)
+_OUT = reports_option("The folder that has a folder for each case.")
 
 
 @click.group(short_help="Accept or list baselines.", subcommand_metavar="accept|list [ARGUMENTS]...")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from gradbench.cli.options import reports_option
 from gradbench.errors import EXIT
 from gradbench.history.find import find_run
 
@@ -43,14 +44,7 @@ _STYLES = {"Regressions": "red", "Improvements": "green", "Missing": "yellow"}
     help="The false-discovery rate of the tests.",
 )
 @click.option("--timings", is_flag=True, help="Judge times too, which depend on the load of the machine.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("reports"),
-    show_default=True,
-    metavar="DIR",
-    help="Where `latest` and `baseline` are looked for.",
-)
+@reports_option("Where `latest` and `baseline` are looked for.")
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gradbench.cli.options import device_option, reports_option
 from gradbench.cli.tables import print_sentence, print_table
 from gradbench.errors import EXIT
 from gradbench.history.find import find_run
@@ -35,15 +36,8 @@ _STYLES = {
     metavar="N",
     help="Train so far with stored activations; by default to where its verdict is the worst, or to the last.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("reports"),
-    show_default=True,
-    metavar="DIR",
-    help="Where `latest` is looked for.",
-)
+@device_option()
+@reports_option("Where `latest` is looked for.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.pass_context
 def command(

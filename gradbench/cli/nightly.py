@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from gradbench.cli.options import device_option, reports_option
 from gradbench.cli.tables import print_sentence, print_table
 from gradbench.errors import UsageError
 
@@ -20,15 +21,8 @@ __all__ = ["command"]
 @click.option("--tag", default="nightly", show_default=True, metavar="TAG", help="Run the shipped cases with this tag.")
 @click.option("--profile", metavar="NAME", help="The cases' profile; by default full with a GPU, quick without.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable.")
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("reports"),
-    show_default=True,
-    metavar="DIR",
-    help="The folder of reports, the same every night.",
-)
+@device_option()
+@reports_option("The folder of reports, the same every night.")
 @click.option("--jobs", type=int, metavar="N", help="Cells at a time; by default what suits the machine.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Give up on a cell after this long.")
 @click.option(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gradbench.cli.options import reports_option
 from gradbench.errors import UsageError
 from gradbench.history.find import find_run
 
@@ -14,14 +15,7 @@ __all__ = ["command"]
 
 @click.command(short_help="Rebuild a report.")
 @click.argument("run", metavar="RUN|latest")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("reports"),
-    show_default=True,
-    metavar="DIR",
-    help="Where `latest` is looked for.",
-)
+@reports_option("Where `latest` is looked for.")
 @click.option(
     "--figures",
     "formats",

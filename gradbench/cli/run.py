@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from gradbench.cli.options import device_option, reports_option
+
 __all__ = ["command"]
 
 
@@ -23,15 +25,8 @@ __all__ = ["command"]
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a setting: train.steps=100; repeatable."
 )
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("reports"),
-    show_default=True,
-    metavar="DIR",
-    help="The folder that gets a folder for each case.",
-)
+@device_option()
+@reports_option("The folder that gets a folder for each case.")
 @click.option("--jobs", type=int, metavar="N", help="Cells at a time; by default what suits the machine.")
 @click.option(
     "--only",

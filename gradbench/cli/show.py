@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradbench.cli.options import reports_option
 from gradbench.cli.tables import print_sentence, print_table
 from gradbench.errors import UsageError
 from gradbench.history.find import find_run, is_run
@@ -44,14 +45,7 @@ _NUMBERS = {
     metavar="KEY=VALUE",
     help="Of a case or a model: change a setting; repeatable.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("reports"),
-    show_default=True,
-    metavar="DIR",
-    help="Where `latest` is looked for.",
-)
+@reports_option("Where `latest` is looked for.")
 def command(what: str, profile: str | None, sets: tuple[str, ...], out: Path) -> None:
     """Show a case as a TOML file that says the same with every setting spelled out, or the verdicts of a run.
 

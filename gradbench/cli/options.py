@@ -1,0 +1,32 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["device_option", "reports_option"]
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def device_option() -> Decorator:
+    """Return `--device`, "auto" unless it is given."""
+    return click.option(
+        "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
+    )
+
+
+def reports_option(meaning: str) -> Decorator:
+    """Return `--out`, the folder of reports; `meaning` is what this verb does with it."""
+    return click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("reports"),
+        show_default=True,
+        metavar="DIR",
+        help=meaning,
+    )
