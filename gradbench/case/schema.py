@@ -21,6 +21,7 @@ __all__ = [
     "Case",
     "Claim",
     "Data",
+    "Difference",
     "Exclude",
     "Measure",
     "Model",
@@ -277,6 +278,19 @@ class Reference(Section):
     """Of a level: the source's value."""
 
 
+class Difference(Section):
+    """What a reader must know who holds this case beside its source: the setups differ, or the source errs."""
+
+    about: str
+    """What differs, in a few words, such as `the depth axis`."""
+    theirs: str
+    """What the source has, and where."""
+    ours: str
+    """What this case has."""
+    why: str = ""
+    """Why, and what it changes in the numbers, with what was tried."""
+
+
 class Case(Settings):
     """A whole case file. `schema` is spelled `schema_version` here since pydantic keeps the other word."""
 
@@ -304,5 +318,7 @@ class Case(Settings):
     """The claims that the run decides."""
     reference: Many[Reference] = ()
     """Values of sources, to stand beside ours."""
+    difference: Many[Difference] = ()
+    """What differs from the sources, and why."""
     profile: dict[str, dict[str, Any]] = {}
     """By name, settings that `--profile NAME` puts over those of the file."""

@@ -12,7 +12,7 @@ from gradbench.case.schema import Case, Settings
 
 __all__ = ["dumps"]
 
-_LISTS = ("exclude", "override", "claim", "reference")
+_LISTS = ("exclude", "override", "claim", "reference", "difference")
 
 
 def dumps(case: Case) -> str:
