@@ -3,9 +3,9 @@
 Three tables: every network with every exact strategy at the sources' two sizes of batch; memory against depth; and the
 same reversible blocks by the public reversible libraries, those that are installed:
 
-    python benchmarks/engine.py                     # on the GPU if there is one, else the CPU with smaller batches
-    python benchmarks/engine.py --tables libraries --repeats 9
-    python benchmarks/engine.py --models hybrid --strategies stored reconstruct approximate:4
+    python -m benchmarks.engine                     # on the GPU if there is one, else the CPU with smaller batches
+    python -m benchmarks.engine --tables libraries --repeats 9
+    python -m benchmarks.engine --models hybrid --strategies stored reconstruct approximate:4
 
 Forward and backward pass, float32 without TF32. Times are medians of steps taken in turn (A B A B), as ratios to
 `stored`. Peaks are above weights and batch; the column without gradients leaves the weights' gradients out as well.
@@ -14,9 +14,6 @@ Forward and backward pass, float32 without TF32. Times are medians of steps take
 from __future__ import annotations
 
 import argparse
-import platform
-import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,6 +22,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.output import shown, write
 from gradbench.case.schema import Model
 from gradbench.errors import GradbenchError
 from gradbench.measure.cost import measure_cost
@@ -144,16 +142,6 @@ def libraries(options: argparse.Namespace) -> Iterator[Row]:
 TABLES = {"networks": networks, "depth": depth, "libraries": libraries}
 
 
-def environment(device: str) -> list[str]:
-    """Return what the numbers belong to."""
-    if device == "cuda":
-        name = torch.cuda.get_device_name()
-    else:
-        name = f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
-    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    return [name, versions, "command: " + shlex.join(["python", "benchmarks/engine.py", *sys.argv[1:]])]
-
-
 def main() -> None:
     """Measure, print as Markdown while it goes, and write Markdown and CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,31 +166,15 @@ def main() -> None:
         for row in TABLES[name](options):
             rows.append(row)
             if options.out:
-                write(rows, options)
-            print(*(_shown(getattr(row, field.name)) for field in fields(row)), sep=" | ", flush=True)
+                written(rows, options)
+            print(*(shown(getattr(row, field.name)) for field in fields(row)), sep=" | ", flush=True)
 
 
-def write(rows: list[Row], options: argparse.Namespace) -> None:
+def written(rows: list[Row], options: argparse.Namespace) -> None:
     """Write what there is: a run that is cut short leaves the rows that it has."""
-    table = pd.DataFrame(rows)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.out.with_suffix(".csv"), index=False)
-    options.out.with_suffix(".md").write_text(_markdown(table, environment(options.device)))
-
-
-def _markdown(table: pd.DataFrame, known: list[str]) -> str:
-    lines = ["# The engine's cost", "", *(f"- {line}" for line in known)]
-    for name, part in table.groupby("table", sort=False):
-        columns = [column for column in part.columns[1:] if part[column].notna().any()]
-        lines += ["", f"## {name}", "", f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
-        lines += [f"| {' | '.join(_shown(row[column]) for column in columns)} |" for _, row in part.iterrows()]
-    return "\n".join(lines) + "\n"
-
-
-def _shown(value: object) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    frame = pd.DataFrame(rows)
+    sections = [(str(name), part.drop(columns="table")) for name, part in frame.groupby("table", sort=False)]
+    write(options.out, "The engine's cost", options.device, frame, sections)
 
 
 if __name__ == "__main__":
