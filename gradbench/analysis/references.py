@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ class Pair:
     """A value of a source and ours.
 
     Attributes:
-        x: the place on the reference's axis; None for a level.
+        x: the place on the reference's axis, or the layer's position; None for a level.
         theirs: the source's value.
         ours: the median over seeds at the same place; nan where nothing was measured there.
         seeds: how many it rests on.
@@ -44,18 +45,19 @@ def pairs(tables: Mapping[str, pd.DataFrame], reference: Reference) -> list[Pair
     """
     quantity = reference.value.model_copy(update={"slope_over": reference.along})
     try:
-        cells = per_cell(measured(tables, quantity), quantity).dropna(subset=["value"])
+        rows = measured(tables, quantity)
     except NothingMatchesError:
-        cells = pd.DataFrame({"value": [], "over": [], "seed": []})
+        rows = pd.DataFrame({"cell": [], "value": [], "over": [], "seed": []})
     if reference.level is not None:
-        return [_pair(None, reference.level, cells, quantity)]
-    places = None if cells.empty else pd.to_numeric(cells["over"])
+        return [_pair(None, reference.level, rows, quantity)]
+    places = pd.to_numeric(rows["over"])
     return [
-        _pair(x, theirs, cells if places is None else cells[(places - x).abs() <= 1e-9 * abs(x)], quantity)
-        for x, theirs in reference.points or ()
+        _pair(x, theirs, rows[(places - x).abs() <= 1e-9 * abs(x)], quantity) for x, theirs in reference.points or ()
     ]
 
 
-def _pair(x: float | None, theirs: float, cells: pd.DataFrame, quantity: Quantity) -> Pair:
-    seeds = cells.groupby("seed")["value"].agg(REDUCE[quantity.across])
+def _pair(x: float | None, theirs: float, rows: pd.DataFrame, quantity: Quantity) -> Pair:
+    if rows.empty:
+        return Pair(x, theirs, math.nan, 0)
+    seeds = per_cell(rows, quantity).dropna(subset=["value"]).groupby("seed")["value"].agg(REDUCE[quantity.across])
     return Pair(x, theirs, median(seeds), len(seeds))

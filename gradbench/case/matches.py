@@ -55,7 +55,13 @@ def check_references(
         if given not in ([True, True, False], [False, False, True]):
             yield Mistake(place, "must have along and points, which are a curve, or a level, and nothing of the other")
         elif reference.along is not None and reference.points is not None:
-            yield from _check_axis(reference.along, (*place, "along"), plans, faulty)
+            if reference.along != "position":
+                yield from _check_axis(reference.along, (*place, "along"), plans, faulty)
+            elif reference.value.table != "activations":
+                yield Mistake(
+                    (*place, "along"),
+                    f"position is a column of activations: of {reference.value.table} an axis is allowed",
+                )
             places = [x for x, _ in reference.points]
             if len(places) < 2 or places != sorted(set(places)):
                 yield Mistake(

@@ -23,7 +23,7 @@ def tables() -> dict[str, pd.DataFrame]:
     rows = []
     for depth, slope, seed, layer in itertools.product((2, 4, 8), (0.2, 0.4), range(4), range(3)):
         lead = {"cell": f"{depth}-{slope}-{seed}", "depth": depth, "slope": slope, "seed": seed, "strategy": "r"}
-        rows.append(lead | {"step": 0, "layer": layer, "snr_db": rng.normal()})
+        rows.append(lead | {"step": 0, "layer": f"{layer}", "position": layer, "snr_db": rng.normal()})
     return {"activations": pd.DataFrame(rows)}
 
 
@@ -55,6 +55,13 @@ def test_each_point_of_a_curve_has_ours_at_the_same_place(tables: dict[str, pd.D
     assert found[2].seeds == 0
 
 
+def test_a_curve_along_the_layers_has_ours_at_each_position(tables: dict[str, pd.DataFrame]) -> None:
+    found = pairs(tables, reference(along="position", points=[[0, 1.5], [2, 2.5], [3, 3.5]]))
+    assert [one.seeds for one in found] == [4, 4, 0]
+    for one in found[:2]:
+        assert one.ours == pytest.approx(expected(tables["activations"], {"slope": 0.2, "position": one.x or 0}))
+
+
 def test_a_level_stands_beside_all_that_matches(tables: dict[str, pd.DataFrame]) -> None:
     (one,) = pairs(tables, reference(along=None, points=None, level=7.0))
     assert (one.x, one.theirs, one.seeds) == (None, 7.0, 4)
@@ -63,7 +70,7 @@ def test_a_level_stands_beside_all_that_matches(tables: dict[str, pd.DataFrame])
 
 def test_a_seed_without_a_number_is_left_out(tables: dict[str, pd.DataFrame]) -> None:
     rows = tables["activations"]
-    rows.loc[(rows["seed"] == 1) & (rows["layer"] == 2), "snr_db"] = math.nan
+    rows.loc[(rows["seed"] == 1) & (rows["position"] == 2), "snr_db"] = math.nan
     assert [one.seeds for one in pairs(tables, reference())] == [3, 3, 0]
 
 

@@ -29,6 +29,11 @@ def test_a_curve_and_a_level_are_read_and_written(write: Write) -> None:
     assert Case.model_validate(tomllib.loads(dumps(case))) == case
 
 
+def test_a_curve_may_lie_along_the_layers(write: Write) -> None:
+    (curve,) = load(write(MATRIX + HEAD + SNR + 'along = "position"\npoints = [[0, 80], [7, 79.5]]\n')).reference
+    assert curve.along == "position"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -36,6 +41,11 @@ def test_a_curve_and_a_level_are_read_and_written(write: Write) -> None:
         (SNR + 'along = "depth"\n', "must have along and points, which are a curve, or a level"),
         (SNR + 'along = "depth"\npoints = [[3, 1], [4, 2]]\nlevel = 3.0\n', "or a level, and nothing of the other"),
         (SNR + 'along = "depht"\npoints = [[3, 1], [4, 2]]\n', 'unknown axis "depht": allowed are depth, model; did'),
+        (
+            SNR.replace("activations", "cells").replace("snr_db", "min_snr_db")
+            + 'along = "position"\npoints = [[0, 1], [1, 2]]\n',
+            "reference[0].along: position is a column of activations: of cells an axis is allowed",
+        ),
         (SNR + 'along = "model"\npoints = [[3, 1], [4, 2]]\n', 'axis "model" holds words'),
         (
             SNR + 'along = "depth"\npoints = [[4, 1], [3, 2]]\n',

@@ -38,7 +38,7 @@ negative_slope = [0.05, 0.1, 0.2, 0.4]
 STRATEGIES = ("stored", "reconstruct", "checkpoint", "approximate:4", "naive-quantize:4")
 
 
-#: A curve of the layer-wise network that goes on beyond its depths, and a level of memory.
+#: A curve of the layer-wise network that goes on beyond its depths, one along its layers, and a level of memory.
 REFERENCES = [
     {
         "name": "curve",
@@ -52,6 +52,18 @@ REFERENCES = [
         },
         "along": "depth",
         "points": [[3, 80.0], [5, 60.0], [30, -5.0]],
+    },
+    {
+        "name": "profile",
+        "label": "Figure 10",
+        "source": "read off",
+        "value": {
+            "table": "activations",
+            "column": "snr_db",
+            "where": {"model": "layerwise", "depth": 5, "negative_slope": 0.2, "step": 0},
+        },
+        "along": "position",
+        "points": [[0, 20.0], [2, 35.0], [99, 90.0]],
     },
     {
         "name": "level",

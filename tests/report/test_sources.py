@@ -27,14 +27,16 @@ def svg_of(figure: Figure, group: str, place: int = 0, **choices: object) -> str
     return str(vl_convert.vegalite_to_svg({**chart.spec, "params": params, "width": 500, "datasets": datasets}))
 
 
-def theirs(svg: str, label: str) -> list[tuple[float, float]]:
+def theirs(svg: str, label: str, along: str = "x") -> list[tuple[float, float]]:
     """Place and value of each point that names the source."""
     labels = [
         text.replace("\N{MINUS SIGN}", "-")
         for text in re.findall(r'aria-label="([^"]*)"', svg)
         if f"source: {label}" in text
     ]
-    return [(float(re.findall("x: ([^;]+)", text)[0]), float(re.findall("y: ([^;]+)", text)[0])) for text in labels]
+    return [
+        (float(re.findall(f"{along}: ([^;]+)", text)[0]), float(re.findall("y: ([^;]+)", text)[0])) for text in labels
+    ]
 
 
 def test_a_curve_stands_where_its_conditions_hold(shown: dict[str, Figure]) -> None:
@@ -69,6 +71,19 @@ def test_words_stand_on_the_side_where_there_is_room(shown: dict[str, Figure]) -
     assert [re.findall('text-anchor="([^"]*)"', text) for text in words] == [["end"]]
 
 
+def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]) -> None:
+    figure = shown["profile"]
+    assert [chart.variant for chart in figure.charts] == ["snr", "gates", "alpha"]
+    here = {"x": 5, "o0": 0.2, "step": 0}
+    points = [(0, 20), (2, 35), (99, 90)]
+    assert theirs(svg_of(figure, "layerwise", **here), "Figure 10", "position") == points
+    assert theirs(svg_of(figure, "layerwise", 1, **here), "Figure 10", "position") == []
+    for other in ({"x": 3}, {"o0": 0.1}, {"step": 200}):
+        assert theirs(svg_of(figure, "layerwise", **(here | other)), "Figure 10", "position") == []
+    assert theirs(svg_of(figure, "hybrid", **here), "Figure 10", "position") == []
+    assert not any("Figure 10" in key.name for key in shown["snr"].keys)
+
+
 def test_a_level_spans_the_axis_in_its_panel_alone(shown: dict[str, Figure]) -> None:
     figure = shown["memory"]
     assert theirs(svg_of(figure, "hybrid"), "Table 1") == [(3, 352), (28, 352)]
@@ -80,10 +95,12 @@ def test_a_level_spans_the_axis_in_its_panel_alone(shown: dict[str, Figure]) -> 
 def test_the_table_holds_theirs_beside_ours(folder: Path) -> None:
     layers = pd.read_csv(folder / "activations.csv")
     table = reference_table(read_run(folder))
-    assert table.without == 1  # depth 30
+    assert table.without == 2  # depth 30, position 99
     assert [row.place for row in table.rows] == [
         "layerwise, negative slope 0.2, step 0, depth 3",
         "layerwise, negative slope 0.2, step 0, depth 5",
+        "layerwise, depth 5, negative slope 0.2, step 0, position 0",
+        "layerwise, depth 5, negative slope 0.2, step 0, position 2",
         "hybrid, reconstruct",
     ]
     for row, depth, value in zip(table.rows, (3, 5), (80.0, 60.0), strict=False):

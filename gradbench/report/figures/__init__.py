@@ -24,7 +24,7 @@ def figures(run: Run, scene: Scene) -> list[Figure]:
         error_figure(cells, scene, references),
         layer_figure(gradients, scene),
         snr_figure(activations, scene, references),
-        profile_figure(activations, scene),
+        profile_figure(activations, scene, references),
         training_figure(training, scene),
         final_figure(cells, scene, references),
         cost_figure(cells, scene),

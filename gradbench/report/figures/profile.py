@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import altair as alt
@@ -9,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from gradbench.analysis.curves import profile
+from gradbench.case.schema import Reference
 from gradbench.report.figure import Control, Figure, Key, Scene, missing
 from gradbench.report.figures.series import Line, marked
+from gradbench.report.figures.sources import Across, source_keys, source_layers, source_rows
 from gradbench.report.palette import SHAPES
 from gradbench.report.scales import ChosenScale, decibels, logarithmic
 
@@ -24,7 +27,10 @@ _MEASURES = (
 )
 
 
-def profile_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
+_POSITION = Across("position", "p", "position")
+
+
+def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """Where in the network does the error arise?"""
     name, question = "profile", "Where in the network does the error arise?"
     frame = profile(activations, scene.axes)
@@ -47,21 +53,21 @@ def profile_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
     colours = [f"var(--c{(place + 1) % 8})" for place in range(len(kinds))]
     shapes = [list(SHAPES)[place] for place in range(len(kinds))]
     shown = [measure for measure in _MEASURES if frame[measure[0]].notna().any()]
+    sources = source_rows(references, {("activations", "snr_db"): {}}, frame, scene, across=_POSITION)
+    across = alt.X(
+        "p:Q",
+        scale=alt.Scale(nice=False, padding=12),
+        axis=alt.Axis(title="position, 0 next to the image", grid=False, tickMinStep=1, format="d"),
+    )
     charts = []
     placed = frame
     for column, label, title in shown:
         fit = partial(decibels if column == "snr" else logarithmic, columns=[column])
-        scale = ChosenScale.over(frame, controls, fit)
+        theirs = sources.assign(snr=sources["y"]) if column == "snr" else sources.iloc[:0]
+        scale = ChosenScale.over(pd.concat([frame, theirs]) if len(theirs) else frame, controls, fit)
         placed = placed.assign(**{column: _rounded(scale.place(frame, [column])[column])})
         base = scene.chart("profile", controls).transform_filter(f"isValid(datum.{column})")
-        base = base.encode(
-            x=alt.X(
-                "p:Q",
-                scale=alt.Scale(nice=False, padding=12),
-                axis=alt.Axis(title="position, 0 next to the image", grid=False, tickMinStep=1, format="d"),
-            ),
-            y=alt.Y(f"{column}:Q", scale=scale.scale(), axis=scale.axis(title)),
-        )
+        base = base.encode(x=across, y=alt.Y(f"{column}:Q", scale=scale.scale(), axis=scale.axis(title)))
         points = base.mark_point(filled=True, size=40, opacity=1).encode(
             color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=colours), legend=None),
             shape=alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=shapes), legend=None),
@@ -73,7 +79,9 @@ def profile_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
         )
         lines: tuple[Line, ...] = ((0.0, "0 dB", "bottom"),) if column == "snr" else ()
         rules = marked(lines, scale.scale(), scale.axis(title))
-        chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), points, *rules)
+        up = alt.Y("y:Q", scale=scale.scale(), axis=scale.axis(title))
+        dashed = source_layers(theirs, scene, controls, up, across, (0, float(frame["p"].max())), _POSITION)
+        chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), *dashed, points, *rules)
         words = f"Chart: {label} of every rebuilt activation by its position in the network."
         charts.append(scene.finish(chart, controls, words, column, params=[scale.param()]))
     variant = Control("variant", "measure", tuple((label, column) for column, label, _ in shown), shown[0][0])
@@ -86,7 +94,10 @@ def profile_figure(activations: pd.DataFrame, scene: Scene) -> Figure:
         tuple(charts),
         scene.groups(frame),
         (variant, *controls),
-        tuple(Key(kind, colour, SHAPES[shape]) for kind, colour, shape in zip(kinds, colours, shapes, strict=True)),
+        (
+            *(Key(kind, colour, SHAPES[shape]) for kind, colour, shape in zip(kinds, colours, shapes, strict=True)),
+            *source_keys(sources),
+        ),
         {"profile": placed},
     )
 

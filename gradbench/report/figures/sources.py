@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
+from types import MappingProxyType
 from typing import Any, Literal
 
 import altair as alt
@@ -13,7 +15,7 @@ from gradbench.case.schema import Reference
 from gradbench.report.figure import Control, Key, Scene
 from gradbench.report.words import number
 
-__all__ = ["Quantities", "source_keys", "source_layers", "source_rows"]
+__all__ = ["Across", "Quantities", "source_keys", "source_layers", "source_rows"]
 
 #: Tables and columns whose values a chart shows, each with what more is known of the rows that show it.
 Quantities = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -24,34 +26,52 @@ _OTHER = "var(--ink-2)"
 _DASHES = "M0 5h3v2h-3zM4.5 5h3v2h-3zM9 5h3v2h-3z"
 
 
+@dataclass(frozen=True)
+class Across:
+    """What a chart runs along: what a reference calls it, its column of the chart's data, and its words."""
+
+    name: str
+    column: str
+    title: str
+
+    @classmethod
+    def the_axis(cls, scene: Scene) -> Across:
+        """The axis that the page's figures run along."""
+        return cls(scene.axes.along, "x", scene.along)
+
+
 def source_rows(
     references: Sequence[Reference],
     quantities: Quantities,
     frame: pd.DataFrame,
     scene: Scene,
-    series: str,
-    colours: Mapping[Any, str],
+    series: str = "",
+    colours: Mapping[Any, str] = MappingProxyType({}),
+    across: Across | None = None,
 ) -> pd.DataFrame:
     """A row for each value and each panel, choice and series of `frame` that it belongs to.
 
     Args:
         references: of the case.
         quantities: what the chart shows.
-        frame: its data; columns g, x and those of its choices.
+        frame: its data; columns g, that of `across` and those of its choices.
         scene: what the page's figures share.
-        series: the column that decides colours.
+        series: the column that decides colours, if there is one.
         colours: the colour of each of its values.
+        across: what the chart runs along, by default the axis.
 
     Returns:
-        the columns of `frame` that tell panels, choices and series apart, x, y, lo, hi, `f` (colour), `label`, `t` (for
-        tooltips) and `first` (whether the row's curve carries the words).
+        the columns of `frame` that tell panels, choices and series apart, that of `across`, y, lo, hi, `f` (colour),
+        `label`, `t` (for tooltips) and `first` (whether the row's curve carries the words).
     """
-    columns = [name for name in map(str, frame) if name in ("g", "s", "step", "part") or _is_axis(name)]
-    ends = [float(frame["x"].min()), float(frame["x"].max())]
+    across = across or Across.the_axis(scene)
+    apart = {"g", "s", "step", "part", "x"} - {across.column}
+    columns = [name for name in map(str, frame) if name in apart or _is_axis(name)]
+    ends = [float(frame[across.column].min()), float(frame[across.column].max())]
     rows: list[dict[str, Any]] = []
     for reference in references:
         known = quantities.get((reference.value.table, reference.value.column))
-        if known is None or (reference.along or scene.axes.along) != scene.axes.along:
+        if known is None or (reference.along or across.name) != across.name:
             continue
         points = reference.points or [(x, float(reference.level or 0)) for x in ends]
         options = [list(_options(name, frame, reference, known, scene, series)) for name in columns]
@@ -59,14 +79,21 @@ def source_rows(
             here = dict(zip(columns, place, strict=True))
             colour = colours.get(here.get(series), _OTHER)
             for x, y in points:
-                value = {"x": x, "y": y, "lo": y, "hi": y, "t": number(y)}
+                value = {across.column: x, "y": y, "lo": y, "hi": y, "t": number(y)}
                 rows.append({**here, **value, "f": colour, "label": reference.label, "name": reference.name})
-    found = pd.DataFrame(rows, columns=[*columns, "x", "y", "lo", "hi", "t", "f", "label", "name"])
-    return found.assign(first=_carries_the_words(found, [name for name in columns if name != series]))
+    found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name"])
+    apart_from_series = [name for name in columns if name != series]
+    return found.assign(first=_carries_the_words(found, apart_from_series, across.column))
 
 
 def source_layers(
-    rows: pd.DataFrame, scene: Scene, controls: Sequence[Control], up: alt.Y, across: alt.X, reach: tuple[float, float]
+    rows: pd.DataFrame,
+    scene: Scene,
+    controls: Sequence[Control],
+    up: alt.Y,
+    x: alt.X,
+    reach: tuple[float, float],
+    across: Across | None = None,
 ) -> list[Any]:
     """The layers that draw `rows`: dashed lines, hollow points to hover, and the words at an end.
 
@@ -74,28 +101,29 @@ def source_layers(
     """
     if rows.empty:
         return []
+    across = across or Across.the_axis(scene)
     rows = rows.drop(columns=["lo", "hi"])
     values = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
     base = scene.filtered(alt.Chart(alt.InlineData(values=values)), controls).encode(
-        x=across, y=up, color=alt.Color("f:N", scale=None), detail=[*_series(rows), alt.Detail("name:N")]
+        x=x, y=up, color=alt.Color("f:N", scale=None), detail=[*_series(rows), alt.Detail("name:N")]
     )
     tooltip = [
         alt.Tooltip("label:N", title="source"),
-        alt.Tooltip("x:Q", title=scene.along),
+        alt.Tooltip(f"{across.column}:Q", title=across.title),
         alt.Tooltip("t:N", title="its value"),
     ]
     middle = sum(reach) / 2
     words = (
         base.transform_filter("datum.first")
-        .transform_joinaggregate(end="max(x)", groupby=["name"])
-        .transform_filter("datum.x === datum.end")
+        .transform_joinaggregate(end=f"max({across.column})", groupby=["name"])
+        .transform_filter(f"datum.{across.column} === datum.end")
         .encode(text="label:N", color=alt.value("var(--ink-2)"))
     )
     return [
         base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, aria=False),
         base.mark_point(filled=False, size=26, strokeWidth=1.25, opacity=1).encode(tooltip=tooltip),
         *(
-            words.transform_filter(f"datum.x {side} {middle}").mark_text(
+            words.transform_filter(f"datum.{across.column} {side} {middle}").mark_text(
                 align=align, baseline="bottom", dx=shift, dy=-9, fontSize=11, aria=False
             )
             for side, align, shift in _SIDES
@@ -133,7 +161,8 @@ def _options(
     if column in known:
         yield from (value for value in present if value == known[column])
         return
-    axis = {"s": "strategy", "step": "step"}.get(column) or scene.axes.others[int(column[1:])]
+    named = {"s": "strategy", "step": "step", "x": scene.axes.along}
+    axis = named.get(column) or scene.axes.others[int(column[1:])]
     if axis in where:
         yield from (value for value in present if value in _listed(where[axis]))
     elif column == "s" and series == "s":
@@ -146,10 +175,10 @@ def _listed(wanted: Any) -> list[Any]:
     return wanted if isinstance(wanted, list) else [wanted]
 
 
-def _carries_the_words(rows: pd.DataFrame, shown_apart: Sequence[str]) -> pd.Series:
+def _carries_the_words(rows: pd.DataFrame, shown_apart: Sequence[str], along: str) -> pd.Series:
     """Of the curves of a source that are shown at once, the one that ends highest, where most room is."""
     keys = [*shown_apart, "label"]
-    ends = rows.sort_values("x", kind="stable").drop_duplicates([*keys, "name"], keep="last")
+    ends = rows.sort_values(along, kind="stable").drop_duplicates([*keys, "name"], keep="last")
     highest = ends.sort_values("y", ascending=False, kind="stable").drop_duplicates(keys)
     curves = pd.MultiIndex.from_frame(highest[[*keys, "name"]])
     return pd.Series(pd.MultiIndex.from_frame(rows[[*keys, "name"]]).isin(curves), index=rows.index, dtype=bool)
