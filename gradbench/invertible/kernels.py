@@ -15,6 +15,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 __all__ = ["Tiling", "Undone", "normalise_and_activate", "sums", "undo"]
 
@@ -72,10 +73,6 @@ class Tiling(NamedTuple):
     def splits(self, most: int = _PROGRAMS) -> int:
         """Return among how many programs the tiles of a channel are dealt out."""
         return max(1, min(self.tiles, most, _PROGRAMS // self.blocks))
-
-    def arguments(self) -> dict[str, Any]:
-        """Return what every kernel is told of it."""
-        return self._asdict()
 
 
 class Undone(NamedTuple):
@@ -271,8 +268,8 @@ def normalise_and_activate(
     """
     tiling = Tiling.of(x)
     grid = (tiling.blocks, tiling.splits())
-    _normalise_and_activate[grid](
-        x, y, mean, inverse_std, scale, bias, first, slope, tiling.tiles, **tiling.arguments()
+    _launch(
+        _normalise_and_activate, grid, x, y, mean, inverse_std, scale, bias, first, slope, tiling.tiles, tiling=tiling
     )
 
 
@@ -290,7 +287,7 @@ def sums(y: Tensor, dy: Tensor, first: int, how: Undone, slope: float) -> Tensor
     splits = tiling.splits(_SPLITS)
     partial = torch.empty((2, splits, tiling.channels), dtype=torch.float32, device=y.device)
     grid = (tiling.blocks, splits)
-    _sums[grid](y, dy, how.centre, how.rate, partial, first, slope, 1 / slope, tiling.tiles, **tiling.arguments())
+    _launch(_sums, grid, y, dy, how.centre, how.rate, partial, first, slope, 1 / slope, tiling.tiles, tiling=tiling)
     return partial.sum(1) if splits > 1 else partial[:, 0]
 
 
@@ -312,6 +309,11 @@ def undo(
     """
     tiling = Tiling.of(y)
     grid = (tiling.blocks, tiling.splits())
-    _undo[grid](
-        y, dy, x, dx, *how, total, total.shape[1], first, share, slope, 1 / slope, tiling.tiles, **tiling.arguments()
-    )
+    vectors = (*how, total, total.shape[1])
+    _launch(_undo, grid, y, dy, x, dx, *vectors, first, share, slope, 1 / slope, tiling.tiles, tiling=tiling)
+
+
+def _launch(kernel: Any, grid: tuple[int, int], *arguments: Any, tiling: Tiling) -> None:
+    """Run a kernel. On tensors without values, such as those that memory is predicted with, there is nothing to do."""
+    if not isinstance(arguments[0], FakeTensor):
+        kernel[grid](*arguments, **tiling._asdict())
