@@ -9,13 +9,26 @@ naming an `Entry`.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradbench.errors import UsageError, did_you_mean
 
-__all__ = ["Entry", "Numbers", "Registry"]
+__all__ = ["Entry", "Numbers", "Registry", "shortest"]
+
+
+def shortest(number: float) -> str:
+    """Return the shortest way to write a number, by which a name is known.
+
+    >>> shortest(4), shortest(0.5), shortest(1e-5), shortest(2e20)
+    ('4', '0.5', '1e-5', '2e20')
+    """
+    if number == int(number) and abs(number) < 1e16:
+        return str(int(number))
+    digits, exponent, power = repr(float(number)).partition("e")
+    return f"{digits}{exponent}{int(power)}" if exponent else digits
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,8 @@ class Numbers:
             number = int(text) if self.whole else float(text)
         except ValueError:
             return None
-        inside = self.low <= number and (self.high is None or number <= self.high)
-        return number if inside and text == (str(number) if self.whole else f"{number:g}") else None
+        inside = self.low <= number < math.inf and (self.high is None or number <= self.high)
+        return number if inside and text == shortest(number) else None
 
 
 @dataclass(frozen=True)

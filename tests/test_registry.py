@@ -16,11 +16,14 @@ REGISTRY = Registry(
         "bits": Entry(TARGET, "", argument="bits", allowed=(2, 4)),
         "every": Entry(TARGET, "", argument="length", allowed=("sqrt",), numbers=Numbers(1), optional=True),
         "share": Entry(TARGET, "", argument="budget", numbers=Numbers(0, 1, whole=False)),
+        "size": Entry(TARGET, "", argument="size", numbers=Numbers(0, whole=False)),
     },
 )
 
 
-@pytest.mark.parametrize("spec", ["alone", "bits:2", "every", "every:1", "every:40", "every:sqrt", "share:0.25"])
+@pytest.mark.parametrize(
+    "spec", ["alone", "bits:2", "every", "every:1", "every:40", "every:sqrt", "share:0.25", "size:1e-5"]
+)
 def test_what_is_allowed(spec: str) -> None:
     assert REGISTRY.check(spec) is None
 
@@ -49,7 +52,15 @@ def test_what_is_allowed(spec: str) -> None:
             )
             for text in ("1.5", "-0.1", "0.50", "nan", "inf", "half")
         ),
-        ("bit:2", "unknown strategy 'bit': allowed are alone, bits, every, share; did you mean 'bits'?"),
+        *(
+            (
+                f"size:{text}",
+                f"strategy 'size:{text}': size '{text}' is not allowed; "
+                "allowed are size:K where K is a number of at least 0",
+            )
+            for text in ("1e-05", "0.00001", "1E-5", "1.0", "1e2", "-1", "inf", "nan")
+        ),
+        ("bit:2", "unknown strategy 'bit': allowed are alone, bits, every, share, size; did you mean 'bits'?"),
     ],
 )
 def test_what_is_not_is_answered_by_a_sentence(spec: str, problem: str) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from gradbench.invertible.fused import NormActivation
 from gradbench.invertible.gradients import Gradients, parameters_of
-from gradbench.invertible.node import ChainNode
+from gradbench.invertible.node import ChainNode, Disturbance
 from gradbench.invertible.protocol import Invertible, steps_of
 from gradbench.invertible.state import LayerError, Memo, State, as_output, as_state
 from gradbench.invertible.watch import report, watching
@@ -58,18 +58,18 @@ class Chain(Invertible):
 
     def forward(self, *x: Tensor) -> Tensor | State:
         """Return the last module's output: one autograd node for each run of modules outside `storing`."""
-        stored = [_has_stored(module) for module in self] if torch.is_grad_enabled() else [True]
-        if not any(stored):
-            return _apply_node(self, x)
-        parts = self._modules.items() if all(stored) else self._runs(stored)
+        marks = [_mark_of(module) if torch.is_grad_enabled() else "stored" for module in self]
+        if len(set(marks)) <= 1 and "stored" not in marks:
+            return _apply_node(self, x, marks[0] if marks else None)
+        parts = self._modules.items() if set(marks) == {"stored"} else self._runs(marks)
         return as_output(self._pass(x, lambda module, x: (as_state(module(*x)), None), parts)[0])
 
-    def _runs(self, stored: list[bool]) -> Iterator[tuple[str, nn.Module]]:
+    def _runs(self, marks: list[_Mark]) -> Iterator[tuple[str, nn.Module]]:
         """Yield the stored modules by their names, and between them a chain, without one, for each run of others."""
-        members = zip(self._modules.items(), stored, strict=True)
-        for together, run in itertools.groupby(members, lambda member: member[1]):
+        members = zip(self._modules.items(), marks, strict=True)
+        for mark, run in itertools.groupby(members, lambda member: member[1]):
             named: dict[str, Any] = dict(item for item, _ in run)
-            yield from named.items() if together else [("", Chain(named))]
+            yield from named.items() if mark == "stored" else [("", Chain(named))]
 
     def inverse(self, *y: Tensor) -> Tensor | State:
         """Return the first module's input, by each module's own `inverse`."""
@@ -142,10 +142,10 @@ class Chain(Invertible):
 
 
 @torch.compiler.disable(reason="a chain of invertible modules runs as it is")
-def _apply_node(chain: Chain, x: State) -> Tensor | State:
+def _apply_node(chain: Chain, x: State, disturbed: Disturbance | None) -> Tensor | State:
     if torch._C._are_functorch_transforms_active():
         raise RuntimeError("a chain cannot be transformed by torch.func: use storing(model) around the call")
-    return ChainNode.apply(chain, len(x), *x, *parameters_of(chain))
+    return ChainNode.apply(chain, disturbed, len(x), *x, *parameters_of(chain))
 
 
 def _check_finite(state: State) -> None:
@@ -153,15 +153,26 @@ def _check_finite(state: State) -> None:
         raise LayerError("gives values that are not finite")
 
 
-#: How many modules are stored at present: where there are none, a chain need not look.
-_stored_modules = 0
+#: How a module in a chain gets its activations, where not by its inverse alone: stored, or what disturbs its output.
+_Mark: TypeAlias = Literal["stored"] | Disturbance | None
+#: How many modules are marked at present: where there are none, a chain need not look.
+_marked_modules = 0
 
 
-def _has_stored(module: nn.Module) -> bool:
-    """Return whether a module, or a part of it that computes something, is stored."""
-    return _stored_modules > 0 and any(
-        getattr(part, "_stored", False) for part in module.modules() if not isinstance(part, Chain)
-    )
+def _mark_of(module: nn.Module) -> _Mark:
+    """Return the mark of a module: of a chain that of all its modules, where they differ "stored".
+
+    A module is stored where a part of it that computes something is.
+    """
+    if not _marked_modules:
+        return None
+    if isinstance(module, Chain):
+        marks = {_mark_of(member) for member in module}
+        return marks.pop() if len(marks) == 1 else "stored" if marks else None
+    if any(vars(part).get("_mark") == "stored" for part in module.modules() if not isinstance(part, Chain)):
+        return "stored"
+    mark: _Mark = vars(module).get("_mark")
+    return mark
 
 
 def storing(model: nn.Module) -> AbstractContextManager[None]:
@@ -171,32 +182,41 @@ def storing(model: nn.Module) -> AbstractContextManager[None]:
     What is around a stored part, such as a coupling around a layer of its branch, runs by plain autograd as well.
     Contexts may be nested: the innermost counts.
     """
-    return _marked(model, True)
+    return _marked(model, "stored")
 
 
-def rebuilding(model: nn.Module) -> AbstractContextManager[None]:
-    """Undo `storing` for `model`, or a part of it: what stands in its chains is rebuilt again."""
-    return _marked(model, False)
+def rebuilding(model: nn.Module, disturbed: Disturbance | None = None) -> AbstractContextManager[None]:
+    """Undo `storing` for `model`, or a part of it: what stands in its chains is rebuilt again.
+
+    Neighbours in a chain with an equal disturbance are one node. What an outer node runs again, such as the branches of
+    a coupling, is not disturbed.
+
+    Args:
+        model: the model, or a part of it.
+        disturbed: called at each forward pass of a node, for the function from the output that it keeps to the one that
+            its backward pass starts from.
+    """
+    return _marked(model, disturbed)
 
 
 @contextmanager
-def _marked(model: nn.Module, stored: bool) -> Iterator[None]:
-    before = [(module, getattr(module, "_stored", False)) for module in model.modules()]
+def _marked(model: nn.Module, mark: _Mark) -> Iterator[None]:
+    before = [(module, vars(module).get("_mark")) for module in model.modules()]
     for module, _ in before:
-        _mark(module, stored)
+        _set_mark(module, mark)
     try:
         yield
     finally:
         for module, was in before:
-            _mark(module, was)
+            _set_mark(module, was)
 
 
-def _mark(module: nn.Module, stored: bool) -> None:
-    """Only what is stored has the attribute, so that no module keeps a trace."""
-    global _stored_modules
+def _set_mark(module: nn.Module, mark: _Mark) -> None:
+    """Only what is marked has the attribute, so that no module keeps a trace."""
+    global _marked_modules
     attributes = vars(module)
-    _stored_modules += stored - ("_stored" in attributes)
-    if stored:
-        attributes["_stored"] = True
+    _marked_modules += (mark is not None) - ("_mark" in attributes)
+    if mark is None:
+        attributes.pop("_mark", None)
     else:
-        attributes.pop("_stored", None)
+        attributes["_mark"] = mark

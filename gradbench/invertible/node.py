@@ -6,18 +6,21 @@ they are freed with the graph and a change in place is noticed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from gradbench.invertible.gradients import Gradients, parameters_of
 from gradbench.invertible.ownership import owned_gradient, owned_output
-from gradbench.invertible.state import Memo, as_output
+from gradbench.invertible.state import Memo, State, as_output
 
-__all__ = ["ChainNode"]
+__all__ = ["ChainNode", "Disturbance"]
+
+#: Called at a forward pass: returns what makes of the kept output the one that the backward pass starts from.
+Disturbance: TypeAlias = Callable[[], Callable[[State], State]]
 
 _TENSOR = object()
 
@@ -49,10 +52,10 @@ def _autocast(device: str, dtype: torch.dtype, enabled: bool) -> AbstractContext
 
 
 class ChainNode(torch.autograd.Function):
-    """The chain's node: inputs are the chain, the number of its input tensors, those tensors, its parameters."""
+    """The chain's node: inputs are the chain, what disturbs it, how many input tensors, those, its parameters."""
 
     @staticmethod
-    def forward(ctx: Any, chain: Any, count: int, *tensors: Tensor) -> Any:
+    def forward(ctx: Any, chain: Any, disturbed: Disturbance | None, count: int, *tensors: Tensor) -> Any:
         """Run the chain without a graph and keep its output and its memos."""
         x, parameters = tensors[:count], tensors[count:]
         device = x[0].device.type
@@ -63,6 +66,7 @@ class ChainNode(torch.autograd.Function):
         ctx.memo = _take_tensors(memo, saved)
         ctx.save_for_backward(*saved)
         ctx.chain, ctx.count, ctx.outputs = chain, count, len(y)
+        ctx.disturb = disturbed() if disturbed else None
         # With hooks for saved tensors, what comes back may be anybody's.
         ctx.saved_by_autograd = torch._C._autograd._top_saved_tensors_default_hooks(True) is None
         ctx.autocast, ctx.parameters = autocast, parameters
@@ -80,12 +84,14 @@ class ChainNode(torch.autograd.Function):
             raise RuntimeError("a parameter of the chain was changed or replaced between its forward and backward pass")
         saved = ctx.saved_tensors
         memo = _put_tensors(ctx.memo, iter(saved[ctx.outputs :]))
-        wanted = ctx.needs_input_grad[2 + ctx.count :]
+        wanted = ctx.needs_input_grad[3 + ctx.count :]
         gradients = Gradients(p for p, needed in zip(ctx.parameters, wanted, strict=True) if needed)
         y = saved[: ctx.outputs]
         if ctx.saved_by_autograd and not torch._C._autograd._get_current_graph_task_keep_graph():
             y = owned_output(y)
+        if ctx.disturb:
+            y = ctx.disturb(y)
         dy = owned_gradient(dy)
         with _autocast(*ctx.autocast):
             dx = ctx.chain.backward_step(y, dy, memo, gradients)[1]
-        return None, None, *dx, *(gradients.get(parameter) for parameter in ctx.parameters)
+        return None, None, None, *dx, *(gradients.get(parameter) for parameter in ctx.parameters)

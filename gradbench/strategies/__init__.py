@@ -13,6 +13,13 @@ STRATEGIES = Registry(
             "invertible layers rebuild their inputs from their outputs in the backward pass",
             "Hascoet et al., Reversible designs for extreme memory cost reduction of CNN training",
         ),
+        "noisy-reconstruct": Entry(
+            "gradbench.strategies.noisy_reconstruct:NoisyReconstruct",
+            "the same from outputs with white Gaussian noise of standard deviation K",
+            "Hascoet et al., Reversible designs for extreme memory cost reduction of CNN training, Figures 5 and 6",
+            argument="deviation",
+            numbers=Numbers(0, whole=False),
+        ),
         "checkpoint": Entry(
             "gradbench.strategies.checkpoint:Checkpoint",
             "each segment of K blocks (one, unless it says more) keeps its input and runs again in the backward pass",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 
+import numpy as np
+import torch
 from torch import nn
 
-__all__ = ["Strategy"]
+__all__ = ["Strategy", "own_seed"]
 
 
 class Strategy(ABC):
@@ -60,3 +62,9 @@ class Strategy(ABC):
         It is this strategy, unless it works on units of its own: then each part is to be one of them.
         """
         return self
+
+
+def own_seed(*numbers: int) -> int:
+    """Return the seed of a generator of a strategy's own, which follows from torch's seed and `numbers`."""
+    seeds = np.random.SeedSequence((torch.initial_seed(), *numbers))
+    return int(seeds.generate_state(1, np.uint64)[0] >> 1)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gradbench.invertible import InvertibleLeakyReLU
-from gradbench.strategies.base import Strategy
+from gradbench.strategies.base import Strategy, own_seed
 from gradbench.strategies.quantizer import pack_bits, unpack_bits
 from gradbench.strategies.saved import Restore, saved_otherwise
 
@@ -49,8 +48,7 @@ class Stochastic(Strategy):
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
-        seeds = np.random.SeedSequence((torch.initial_seed(), self.applied))
-        seed = int(seeds.generate_state(1, np.uint64)[0] >> 1)
+        seed = own_seed(self.applied)
         self.applied += 1
         generators: dict[torch.device, torch.Generator] = {}
 

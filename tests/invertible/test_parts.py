@@ -51,7 +51,7 @@ def test_any_parts_are_rebuilt_while_the_rest_is_stored_and_the_other_way_round(
                 contexts.enter_context(part(module))
             found, _ = gradients(model, x)
         assert max(relative_error(found[name], g) for name, g in true.items()) < 1e-9
-    assert not any("_stored" in vars(module) for module in model.modules())
+    assert not any("_mark" in vars(module) for module in model.modules())
 
 
 @pytest.mark.parametrize(

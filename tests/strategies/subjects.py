@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gradbench.models import MODELS
-from gradbench.registry import Entry
+from gradbench.registry import Entry, Numbers
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 from tests.models.networks import images, loss, network
@@ -24,13 +24,16 @@ from tests.models.networks import images, loss, network
 __all__ = ["EXACT", "INEXACT", "POOLING", "SPECS", "applies", "over", "relative", "step", "stored_and", "subject"]
 
 #: Strategies whose gradients are approximations by design.
-INEXACT = ("approximate", "naive-quantize", "saved-cast", "stochastic", "decoupled")
+INEXACT = ("approximate", "naive-quantize", "saved-cast", "stochastic", "decoupled", "noisy-reconstruct")
 
 
 def _spellings(name: str, entry: Entry) -> list[str]:
-    """Return the name with its last argument, and without where it may stand alone."""
-    last = [f"{name}:{value}" for value in entry.allowed[-1:]]
-    return [name, *last] if entry.optional or not entry.argument else last
+    """Return the name with an argument, and without where it may stand alone."""
+    if not entry.argument:
+        return [name]
+    numbers = entry.numbers or Numbers(0)
+    argument = entry.allowed[-1] if entry.allowed else numbers.low if numbers.whole else 0.001
+    return [name, f"{name}:{argument}"] if entry.optional else [f"{name}:{argument}"]
 
 
 #: One or two of each strategy. What others' code does is measured, not promised; to compile takes long.
