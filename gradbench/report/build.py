@@ -11,6 +11,7 @@ from gradbench.analysis.summary import Summary, summarise_run
 from gradbench.analysis.tables import Run, read_run
 from gradbench.compare.comparison import Comparison
 from gradbench.files import write_atomic
+from gradbench.report.beside import beside_the_source
 from gradbench.report.cells import packed_cells
 from gradbench.report.change import change_since
 from gradbench.report.facts import facts
@@ -21,8 +22,7 @@ from gradbench.report.markdown import markdown
 from gradbench.report.pack import by_column, compressed
 from gradbench.report.page import render
 from gradbench.report.palette import Palette
-from gradbench.report.references import reference_table
-from gradbench.report.rows import claim_rows, failure_rows, setting_rows
+from gradbench.report.rows import failure_rows, setting_rows
 from gradbench.report.state import state_section
 from gradbench.report.style import CONFIG, light
 from gradbench.report.words import axis_name, number
@@ -43,7 +43,8 @@ def build(run_folder: Path) -> Path:
     """
     run = read_run(run_folder)
     summary, change = summarise_run(run), change_since(run)
-    text = markdown(summary, facts(run), run.axes, change, state_section(run).faults)
+    beside = beside_the_source(run, summary.claims)
+    text = markdown(summary, facts(run), run.axes, beside, change, state_section(run).faults)
     write_atomic(run_folder / "summary.md", text)
     write_atomic(run_folder / "report.html", render_run(run, change=change, summary=summary))
     return run_folder / "report.html"
@@ -78,12 +79,11 @@ def render_run(
         facts=said,
         change=change,
         summary=summary,
-        claims=claim_rows(summary.claims),
+        beside=beside_the_source(run, summary.claims),
         figures=shown,
         axes=[axis_name(axis) for axis in run.axes],
         settings=setting_rows(summary, run.tables["cells"], run.axes, colours),
         failures=failure_rows(summary.failures, run.axes),
-        references=reference_table(run),
         state=state_section(run),
         checks=batch_size_checks(run),
         number=number,

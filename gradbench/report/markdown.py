@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gradbench.analysis.summary import Summary
 from gradbench.compare.comparison import Comparison
+from gradbench.report.beside import Beside
 from gradbench.report.facts import Facts
-from gradbench.report.rows import claim_rows
+from gradbench.report.rows import ClaimRow
 from gradbench.report.state import Fault
 from gradbench.report.words import ABSENT, accuracy, axis_name, number
 
@@ -16,7 +17,12 @@ __all__ = ["markdown", "plain", "table"]
 
 
 def markdown(
-    summary: Summary, facts: Facts, axes: Sequence[str], change: Comparison | None = None, faults: Sequence[Fault] = ()
+    summary: Summary,
+    facts: Facts,
+    axes: Sequence[str],
+    beside: Beside,
+    change: Comparison | None = None,
+    faults: Sequence[Fault] = (),
 ) -> str:
     """The summary in Markdown; `change` is the run held against the one before it, `faults` what steps leave behind."""
     parts = [f"# {plain(facts.title)}", plain(facts.question), f"**{plain(summary.sentence)}**"]
@@ -27,12 +33,7 @@ def markdown(
     if change is not None:
         parts += [f"## What changed since {plain(change.base.run)}", plain(change.sentence)]
         parts.append("\n".join(f"- {finding.kind}: {plain(finding.says)}" for finding in change.findings))
-    if summary.claims:
-        claims = [
-            (f"{row.symbol} {row.status}", row.says, row.value, row.interval, row.test, row.source, row.reason)
-            for row in claim_rows(summary.claims)
-        ]
-        parts += ["## Claims", table(("", "claim", "ours", "95 % interval", "test", "source", "remark"), claims)]
+    parts += list(_beside(beside))
     if faults:
         lines = [f"- {plain(f'{one.strategy}, {one.check}: {one.says} ({one.places})')}" for one in faults]
         parts += ["## Faults after one step", "\n".join(lines)]
@@ -66,6 +67,35 @@ def markdown(
     if facts.command:
         parts += ["## Repeat it", "\n".join(f"    {line}" for line in facts.command.splitlines())]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _beside(beside: Beside) -> Iterator[str]:
+    """What the sources say and the run has, then the claims of our own."""
+    if beside:
+        yield "## Beside the source"
+    if beside.claims:
+        yield _claims(beside.claims)
+    if beside.differences:
+        rows = [(one.about, one.theirs, one.ours, one.why) for one in beside.differences]
+        yield table(("what differs", "the source", "ours", "why, and what it changes"), rows)
+    if beside.references.curves:
+        header = ("source", "quantity", "where", "values", "theirs", "ours", "ours less theirs")
+        rows_of = [
+            (row.label, row.quantity, row.place, str(row.values), row.theirs, row.ours, row.difference)
+            for row in beside.references.curves
+        ]
+        yield table(header, rows_of)
+    if beside.own:
+        yield "## Our own claims" if beside else "## Claims"
+        yield _claims(beside.own)
+
+
+def _claims(rows: Sequence[ClaimRow]) -> str:
+    fields = [
+        (f"{row.symbol} {row.status}", row.says, row.value, row.interval, row.test, row.source, row.reason)
+        for row in rows
+    ]
+    return table(("", "claim", "ours", "95 % interval", "test", "source", "remark"), fields)
 
 
 def plain(text: str) -> str:

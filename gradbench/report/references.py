@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gradbench.analysis.references import pairs
+from gradbench.analysis.references import Pair, pairs
 from gradbench.analysis.tables import Run
 from gradbench.case.schema import Reference
-from gradbench.report.words import axis_name, number
+from gradbench.report.words import axis_name, interval, number
 from gradbench.results import TABLES
 
-__all__ = ["ReferenceRow", "ReferenceTable", "reference_table", "references_of"]
+__all__ = ["CurveRow", "ReferenceRow", "ReferenceTable", "reference_table", "references_of"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,31 @@ class ReferenceRow:
 
 
 @dataclass(frozen=True)
+class CurveRow:
+    """A curve or level of a source in one line: its values that ours stand beside, and how far ours are from them."""
+
+    label: str
+    quantity: str
+    place: str
+    values: int
+    theirs: str
+    ours: str
+    difference: str
+
+
+@dataclass(frozen=True)
 class ReferenceTable:
     """The values that can be held beside ours, how many cannot, and how each source was read.
 
     Attributes:
         rows: a row for every value at whose place something was measured.
+        curves: a row for every curve and level of which there is one.
         without: how many values lie where this run measured nothing.
         sources: for each label, how its numbers were read.
     """
 
     rows: tuple[ReferenceRow, ...]
+    curves: tuple[CurveRow, ...]
     without: int
     sources: tuple[tuple[str, str], ...]
 
@@ -51,30 +67,57 @@ def references_of(run: Run) -> list[Reference]:
 def reference_table(run: Run) -> ReferenceTable:
     """Every value of every source beside ours."""
     references = references_of(run)
-    rows, without = [], 0
+    rows: list[ReferenceRow] = []
+    curves, without = [], 0
     for reference in references:
-        unit = _unit(reference)
-        quantity = axis_name(reference.value.column.removesuffix("_db")).replace("snr", "SNR")
-        for pair in pairs(run.tables, reference):
-            if math.isnan(pair.ours):
-                without += 1
-                continue
-            difference = pair.ours - pair.theirs
-            along = [] if pair.x is None else [f"{axis_name(str(reference.along))} {pair.x:g}"]
-            rows.append(
-                ReferenceRow(
-                    label=reference.label,
-                    quantity=f"{quantity} ({unit})" if unit else quantity,
-                    place=", ".join([*_where(reference), *along]),
-                    theirs=number(pair.theirs),
-                    ours=number(pair.ours),
-                    difference=number(difference),
-                    keys=(f"{pair.theirs:.6g}", f"{pair.ours:.6g}", f"{difference:.6g}"),
-                    seeds=pair.seeds,
-                )
-            )
+        found = pairs(run.tables, reference)
+        measured = [pair for pair in found if not math.isnan(pair.ours)]
+        without += len(found) - len(measured)
+        rows += [_row(reference, pair) for pair in measured]
+        if measured:
+            curves.append(_curve(reference, measured))
     sources = dict.fromkeys((reference.label, reference.source) for reference in references)
-    return ReferenceTable(tuple(rows), without, tuple(sources))
+    return ReferenceTable(tuple(rows), tuple(curves), without, tuple(sources))
+
+
+def _row(reference: Reference, pair: Pair) -> ReferenceRow:
+    difference = pair.ours - pair.theirs
+    along = [] if pair.x is None else [f"{axis_name(str(reference.along))} {pair.x:g}"]
+    return ReferenceRow(
+        label=reference.label,
+        quantity=_quantity(reference),
+        place=", ".join([*_where(reference), *along]),
+        theirs=number(pair.theirs),
+        ours=number(pair.ours),
+        difference=number(difference),
+        keys=(f"{pair.theirs:.6g}", f"{pair.ours:.6g}", f"{difference:.6g}"),
+        seeds=pair.seeds,
+    )
+
+
+def _curve(reference: Reference, measured: Sequence[Pair]) -> CurveRow:
+    differences = sorted(pair.ours - pair.theirs for pair in measured)
+    return CurveRow(
+        label=reference.label,
+        quantity=_quantity(reference),
+        place=", ".join([*_where(reference), *([f"along {axis_name(reference.along)}"] if reference.along else [])]),
+        values=len(measured),
+        theirs=_ends([pair.theirs for pair in measured]),
+        ours=_ends([pair.ours for pair in measured]),
+        difference=number(differences[0]) if len(measured) == 1 else interval(differences[0], differences[-1]),
+    )
+
+
+def _ends(values: Sequence[float]) -> str:
+    return " to ".join(dict.fromkeys(number(value) for value in (values[0], values[-1])))
+
+
+def _quantity(reference: Reference) -> str:
+    """The column in words, with its unit."""
+    name = axis_name(reference.value.column.removesuffix("_db")).replace("snr", "SNR")
+    columns = TABLES[reference.value.table].columns
+    unit = next(column.unit for column in columns if column.name == reference.value.column)
+    return f"{name} ({unit})" if unit else name
 
 
 def _where(reference: Reference) -> list[str]:
@@ -85,8 +128,3 @@ def _where(reference: Reference) -> list[str]:
         text = " or ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
         words.append(text if all(isinstance(value, str) for value in values) else f"{axis_name(key)} {text}")
     return words
-
-
-def _unit(reference: Reference) -> str:
-    columns = TABLES[reference.value.table].columns
-    return next(column.unit for column in columns if column.name == reference.value.column)

@@ -78,6 +78,11 @@ REFERENCES = [
     },
 ]
 
+DIFFERENCES = [
+    {"about": "the width", "theirs": f"32 channels {INJECTION}", "ours": "16", "why": "Time. Nothing else changes."},
+    {"about": "the batch", "theirs": "256 images", "ours": "64"},
+]
+
 
 def write_run(
     folder: Path,
@@ -330,6 +335,7 @@ def _claims() -> Iterable[dict[str, Any]]:
     yield common | {
         "claim": "never-measured",
         "says": "Something at depth 99",
+        "source": "gradbench",
         "status": "not measured",
         "value": math.nan,
         "low": math.nan,
@@ -352,7 +358,12 @@ def _manifest(
         "case_text": CASE,
         "axes": {"model": ["layerwise", "hybrid"], "depth": list(depths), "negative_slope": list(slopes)},
         "seeds": list(range(seeds)),
-        "settings": {"data": {"name": "cifar10", "batch_size": 128}, "train": {"steps": 200}, "reference": REFERENCES},
+        "settings": {
+            "data": {"name": "cifar10", "batch_size": 128},
+            "train": {"steps": 200},
+            "reference": REFERENCES,
+            "difference": DIFFERENCES,
+        },
         "versions": {"gradbench": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "torchvision": "0.28.0"},
         "device": {"name": "NVIDIA H100", "kind": "cuda", "memory": "80 GiB"},
         "flags": {"deterministic": True, "tf32": False},

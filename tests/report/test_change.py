@@ -44,8 +44,8 @@ def test_the_next_run_says_what_changed_before_its_claims(runs: list[Path]) -> N
     assert change.base.run == runs[0].name
     assert any(finding.strategy == "checkpoint" for finding in change.regressions)
     page = build(runs[1]).read_text(encoding="utf-8")
-    assert page.index('id="verdict"') < page.index('id="change"') < page.index('id="claims"')
-    section = page[page.index('id="change"') : page.index('id="claims"')]
+    assert page.index('id="verdict"') < page.index('id="change"') < page.index('id="sources"')
+    section = page[page.index('id="change"') : page.index('id="sources"')]
     assert section.count(">regression<") == len(change.regressions)
     assert runs[0].name in section
     assert runs[0].name in (runs[1] / "summary.md").read_text(encoding="utf-8")
@@ -57,6 +57,6 @@ def test_a_hostile_name_in_a_finding_stays_text(runs: list[Path]) -> None:
             path = folder / f"{name}.csv"
             path.write_text(path.read_text(encoding="utf-8").replace("checkpoint", INJECTION), encoding="utf-8")
     page = build(runs[1]).read_text(encoding="utf-8")
-    section = page[page.index('id="change"') : page.index('id="claims"')]
+    section = page[page.index('id="change"') : page.index('id="sources"')]
     assert "window.injected" in section
     assert "<script" not in section
