@@ -9,12 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from gradbench.measure.batch import Batch, Loss, call, tensors
+from gradbench.measure.batch import Batch, Loss, tensors
 from gradbench.measure.gradients import preserved
 from gradbench.measure.memory import StepMemory, step_memory
+from gradbench.measure.step import forward_passes, run_passes
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Cost", "measure_cost"]
@@ -52,12 +53,7 @@ def measure_cost(
         alone: gives the context in which nothing else uses it, for the timed part.
         loss: from output and target to the loss.
     """
-    inputs, target = batch
     device = next(model.parameters()).device
-
-    def forward() -> Tensor:
-        return loss(call(model, inputs), target)
-
     memory: dict[str, StepMemory | None] = {}
     seconds: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
     with preserved(model):
@@ -65,17 +61,19 @@ def measure_cost(
             for strategy in strategies:
                 model.zero_grad(set_to_none=True)
                 with strategy.applied_to(model):
-                    forward().backward()
+                    passes = forward_passes(model, strategy, batch, loss)
+                    run_passes(passes)
                     seen = device.type == "cuda" or not strategy.compiles
-                    memory[strategy.name] = step_memory(model, list(tensors(batch)), forward) if seen else None
+                    memory[strategy.name] = step_memory(model, list(tensors(batch)), *passes) if seen else None
             _now(device)  # what was sent to the device ends before others may have it alone
         with alone():
             for _ in range(repeats):
                 for strategy in strategies:
                     model.zero_grad(set_to_none=True)
                     with strategy.applied_to(model):
+                        passes = forward_passes(model, strategy, batch, loss)
                         started = _now(device)
-                        forward().backward()
+                        run_passes(passes)
                         seconds[strategy.name].append(_now(device) - started)
     return {name: Cost(memory[name], statistics.median(times)) for name, times in seconds.items()}
 

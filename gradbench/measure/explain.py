@@ -151,6 +151,10 @@ def explain(
     """
     if reason := strategy.applies_to(model):
         raise UsageError(f"{strategy.name} cannot be explained: {reason}")
+    if strategy.chunks > 1:
+        raise UsageError(
+            f"{strategy.name} cannot be explained: it divides the minibatch, which no part of the model does"
+        )
     if len(batches) < 3:
         raise UsageError(f"{len(batches)} minibatches are too few: a verdict needs three or more")
     work = _Work(model, loss, batches, strategy.on_parts(), right, reference or Stored(), truth_batches)

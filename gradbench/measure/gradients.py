@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradbench.measure.batch import Batch, Loss, call, in_double
+from gradbench.measure.batch import Batch, Loss, in_double
 from gradbench.measure.errors import GradientErrors, Tally, gradient_errors
 from gradbench.measure.flat import FlatGradients
 from gradbench.measure.random_state import fixed
 from gradbench.measure.sketch import Sketch
+from gradbench.measure.step import take_step
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Batch", "Comparison", "Loss", "gradients_of", "measure_gradients", "preserved"]
@@ -72,10 +73,8 @@ def preserved(model: nn.Module, stream: int | None = None) -> Iterator[None]:
 
 def gradients_of(model: nn.Module, strategy: Strategy, batch: Batch, loss: Loss = F.cross_entropy) -> None:
     """Leave in the parameters' `grad` the gradients of the loss of one batch under `strategy`."""
-    inputs, target = batch
     model.zero_grad(set_to_none=True)
-    with strategy.applied_to(model):
-        loss(call(model, inputs), target).backward()
+    take_step(model, strategy, batch, loss)
 
 
 def measure_gradients(

@@ -22,6 +22,7 @@ from gradbench.measure.batch import Batch, Loss, call, tensors
 from gradbench.measure.flat import FlatGradients
 from gradbench.measure.gradients import preserved
 from gradbench.measure.random_state import differing, restore, seed_all, streams
+from gradbench.measure.step import forward_passes
 from gradbench.strategies.base import Strategy
 
 __all__ = ["drawn_in_backward", "other_masks", "random_modules"]
@@ -75,13 +76,15 @@ def drawn_in_backward(model: nn.Module, strategy: Strategy, batch: Batch, loss: 
 def _gradients(
     model: nn.Module, strategy: Strategy, batch: Batch, loss: Loss, flat: FlatGradients, seed: int
 ) -> Tensor:
-    inputs, target = batch
     with preserved(model, 0):
         model.zero_grad(set_to_none=True)
         with strategy.applied_to(model):
-            value = loss(call(model, inputs), target)
-            seed_all(seed, flat.lengths.device)
-            value.backward()
+            for place, forward in enumerate(forward_passes(model, strategy, batch, loss)):
+                if place:
+                    seed_all(-place % 2**63, flat.lengths.device)  # the forward pass of a part draws the same again
+                value = forward()
+                seed_all(seed, flat.lengths.device)
+                value.backward()
         return flat.take(model)[0]
 
 
@@ -100,13 +103,14 @@ def other_masks(
     and whatever is off by more than rounding has one.
     """
     watch = _Watch([module for _, module in modules], next(model.parameters()).device)
-    inputs, target = batch
     with watch, preserved(model, 0):
         model.zero_grad(set_to_none=True)
         with strategy.applied_to(model):
-            value = loss(call(model, inputs), target)
-            watch.forward = False
-            value.backward()
+            for forward in forward_passes(model, strategy, batch, loss):
+                watch.forward = True
+                value = forward()
+                watch.forward = False
+                value.backward()
     with preserved(model), reference.applied_to(model):
         return [name for name, module in modules if watch.strays(module, drawn)]
 

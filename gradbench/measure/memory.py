@@ -20,7 +20,8 @@ class StepMemory:
 
     Attributes:
         peak: the most that was alive at once, the weights' gradients among it.
-        saved: alive between the forward and the backward pass.
+        saved: alive between the forward and the backward pass; of a step in parts, the most of any part, with the
+            gradients of those before.
         left: alive after the backward pass beyond the weights' gradients.
     """
 
@@ -29,22 +30,22 @@ class StepMemory:
     left: int
 
 
-def step_memory(model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor]) -> StepMemory:
-    """Measure one step: `forward` returns the loss, whose backward pass is then run.
+def step_memory(model: nn.Module, batch: Sequence[Tensor], *forwards: Callable[[], Tensor]) -> StepMemory:
+    """Measure one step: a forward pass returns the loss, whose backward pass is then run, before that of the next part.
 
     On a GPU the CUDA allocator is asked. Elsewhere, and of a model of fake tensors (`FakeTensorMode`), which need no
     memory, the storages on the model's device are followed. Following them switches `torch.compile` off.
 
     Args:
         model: its gradients are dropped before and after.
-        batch: what `forward` reads, on the model's device; it was there before and is not counted.
-        forward: runs the model and the loss.
+        batch: what the forward passes read, on the model's device; it was there before and is not counted.
+        forwards: each runs the model and the loss, on the minibatch or on a part of it.
     """
     model.zero_grad(set_to_none=True)
     weight = next(model.parameters())
     device = weight.device
     measure = _cuda_step if device.type == "cuda" and not isinstance(weight, FakeTensor) else _tracked_step
-    memory = measure(model, batch, forward, device)
+    memory = measure(model, batch, forwards, device)
     model.zero_grad(set_to_none=True)
     return memory
 
@@ -54,14 +55,16 @@ def _gradient_bytes(model: nn.Module) -> int:
 
 
 def _cuda_step(
-    model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor], device: torch.device
+    model: nn.Module, batch: Sequence[Tensor], forwards: Sequence[Callable[[], Tensor]], device: torch.device
 ) -> StepMemory:
     before = _requested(device, "current")
     torch.cuda.reset_peak_memory_stats(device)
-    loss = forward()
-    saved = _requested(device, "current") - before
-    loss.backward()
-    del loss
+    saved = 0
+    for forward in forwards:
+        loss = forward()
+        saved = max(saved, _requested(device, "current") - before)
+        loss.backward()
+        del loss
     peak = _requested(device, "peak") - before
     left = _requested(device, "current") - before - _gradient_bytes(model)
     return StepMemory(peak, saved, left)
@@ -73,13 +76,15 @@ def _requested(device: torch.device, which: str) -> int:
 
 
 def _tracked_step(
-    model: nn.Module, batch: Sequence[Tensor], forward: Callable[[], Tensor], device: torch.device
+    model: nn.Module, batch: Sequence[Tensor], forwards: Sequence[Callable[[], Tensor]], device: torch.device
 ) -> StepMemory:
     # Under a mode torch compiles nothing, and what it met there it never compiles again: it is not to be met.
     with torch.compiler.set_stance("force_eager"), LiveStorages(device) as live:
         live.ignore(*model.parameters(), *model.buffers(), *batch)
-        loss = forward()
-        saved = live.now
-        loss.backward()
-        del loss
+        saved = 0
+        for forward in forwards:
+            loss = forward()
+            saved = max(saved, live.now)
+            loss.backward()
+            del loss
         return StepMemory(live.peak, saved, live.now - _gradient_bytes(model))

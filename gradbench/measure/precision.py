@@ -76,6 +76,7 @@ class InPrecision(Strategy):
         self.random = strategy.random
         self.compiles = strategy.compiles
         self.foreign = strategy.foreign
+        self.chunks = strategy.chunks
 
     @property
     def name(self) -> str:

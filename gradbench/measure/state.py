@@ -6,7 +6,7 @@ what is looked at; each is exact, rounding, fault or not applicable.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradbench.measure.batch import Batch, Loss, call, same_bits, tensors
+from gradbench.measure.batch import Batch, Loss, same_bits, tensors
 from gradbench.measure.gradients import preserved
 from gradbench.measure.masks import drawn_in_backward, other_masks, random_modules
 from gradbench.measure.memory import step_memory
 from gradbench.measure.random_state import differing, streams
+from gradbench.measure.step import forward_passes, take_step
 from gradbench.results import CHECKS
 from gradbench.strategies.base import Strategy
 
@@ -98,15 +99,18 @@ class State:
         model = self._model
         with preserved(model, 0):
             model.zero_grad(set_to_none=True)
-            with strategy.applied_to(model):
-                output = call(model, inputs)
-                outputs = [one.detach().clone() for one in tensors(output)]
-                self._loss(output, target).backward()
+            outputs: list[list[Tensor]] = []
+
+            def seen(output: Any, target: Any) -> Tensor:
+                outputs.append([one.detach().clone() for one in tensors(output)])
+                return self._loss(output, target)
+
+            take_step(model, strategy, self._batch, seen)
             written = [name for name, one in given.items() if not same_bits(one, before[name])]
             for name in written:
                 given[name].data.copy_(before[name])
             return _Step(
-                outputs,
+                outputs[0] if len(outputs) == 1 else [_joined(parts) for parts in zip(*outputs, strict=True)],
                 [name for name, parameter in model.named_parameters() if parameter.grad is not None],
                 {name: buffer.clone() for name, buffer in model.named_buffers()},
                 streams(self._device),
@@ -200,10 +204,15 @@ class State:
         return self._left(self._reference)
 
     def _left(self, strategy: Strategy) -> int:
-        inputs, target = self._batch
         model = self._model
         with preserved(model, 0), strategy.applied_to(model):
-            return step_memory(model, list(tensors(self._batch)), lambda: self._loss(call(model, inputs), target)).left
+            passes = forward_passes(model, strategy, self._batch, self._loss)
+            return step_memory(model, list(tensors(self._batch)), *passes).left
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return an output of the whole minibatch from those of its parts."""
+    return torch.cat(list(parts)) if parts[0].dim() else torch.stack(list(parts))
 
 
 def _several(names: list[str]) -> str:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from gradbench.case.schema import Train
 from gradbench.data.batches import Batches
 from gradbench.measure.batch import Batch
+from gradbench.measure.step import take_step
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Evaluation", "evaluate", "make_optimizer", "one_cycle", "train"]
@@ -91,11 +92,8 @@ def train(
         x, y = batches.batch(step)
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        with strategy.applied_to(model):
-            loss_now = F.cross_entropy(model(x), y)
-            loss_now.backward()
+        since.append(take_step(model, strategy, (x, y)))
         optimizer.step()
-        since.append(loss_now.detach())
     return points
 
 

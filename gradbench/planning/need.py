@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gradbench.measure.batch import Loss
 from gradbench.measure.fake import without_memory
 from gradbench.measure.memory import step_memory
+from gradbench.measure.step import forward_passes
 from gradbench.measure.training import make_optimizer
 from gradbench.planning.subject import Subject
 from gradbench.strategies.base import Strategy
@@ -76,7 +77,7 @@ class Needs:
             with strategy.applied_to(model):
                 with torch.no_grad():
                     model(x)  # the first pass of a network may check what later ones do not
-                memory = step_memory(model, [x, y], lambda: loss(model(x), y))
+                memory = step_memory(model, [x, y], *forward_passes(model, strategy, (x, y), loss))
             images = x.nbytes + y.nbytes
         resident = self.resident(depth)
         return int(resident.weights + resident.state + images + memory.peak)

@@ -9,6 +9,7 @@ import torch
 
 from gradbench.errors import UsageError
 from gradbench.measure.cost import measure_cost
+from gradbench.measure.step import take_step
 from gradbench.measure.training import make_optimizer
 from gradbench.planning.subject import Subject
 from gradbench.strategies.base import Strategy
@@ -70,8 +71,7 @@ class OnGPU:
         x, y = self.subject.batch(count, self.device)
         for _ in range(2):
             optimizer.zero_grad(set_to_none=True)
-            with strategy.applied_to(model):
-                loss(model(x), y).backward()
+            take_step(model, strategy, (x, y), loss)
             optimizer.step()
         torch.cuda.synchronize(self.device)
 

@@ -37,6 +37,12 @@ STRATEGIES = Registry(
             allowed=("every-second",),
             optional=True,
         ),
+        "accumulate": Entry(
+            "gradbench.strategies.accumulate:Accumulate",
+            "the minibatch in K parts, a forward and a backward pass for each, gradients added: batch norm sees parts",
+            argument="parts",
+            numbers=Numbers(2),
+        ),
         "inplace-abn": Entry(
             "gradbench.strategies.inplace_abn:InplaceABN",
             "norm and activation keep the activation's output and are undone from it",

@@ -27,12 +27,15 @@ class Strategy(ABC):
             is another at every draw. They follow from torch's seed, and the model's own random numbers do not move.
         compiles: whether it runs what `torch.compile` makes, whose memory can be measured on a GPU alone.
         foreign: whether it runs the code of others, of which one step is tried before anything is measured.
+        chunks: in how many parts a step takes the minibatch, with a forward and a backward pass for each. The context
+            does not divide it: whoever makes the step does.
     """
 
     rebuilds: bool = False
     random: bool = False
     compiles: bool = False
     foreign: bool = False
+    chunks: int = 1
 
     @property
     @abstractmethod

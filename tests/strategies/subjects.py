@@ -24,7 +24,7 @@ from tests.models.networks import images, loss, network
 __all__ = ["EXACT", "INEXACT", "POOLING", "SPECS", "applies", "over", "relative", "step", "stored_and", "subject"]
 
 #: Strategies whose gradients are approximations by design.
-INEXACT = ("approximate", "naive-quantize", "saved-cast", "stochastic", "decoupled", "noisy-reconstruct")
+INEXACT = ("accumulate", "approximate", "naive-quantize", "saved-cast", "stochastic", "decoupled", "noisy-reconstruct")
 
 
 def _spellings(name: str, entry: Entry) -> list[str]:
@@ -106,9 +106,10 @@ def step(
     model.zero_grad(set_to_none=True)
     torch.manual_seed(5)
     with strategy.applied_to(model):
-        with around():
-            value = loss(model(x).float() if around is not nullcontext else model(x))
-        value.backward()
+        for part in x.chunk(strategy.chunks):
+            with around():
+                value = loss(model(part).float() if around is not nullcontext else model(part)) / strategy.chunks
+            value.backward()
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 

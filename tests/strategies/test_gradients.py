@@ -135,7 +135,8 @@ def test_gradients_accumulate_and_autograd_grad_gives_the_same(name: str, strate
         assert relative(dict(zip(once, gradients, strict=True)), once) < 1e-12
 
 
-@over([spec for spec in SPECS if spec != "checkpoint:sqrt"])  # the last layer is inside a segment, which runs twice
+# With the square root the last layer is inside a segment, which runs twice; parts of a minibatch run one by one.
+@over([spec for spec in SPECS if spec not in ("checkpoint:sqrt", "accumulate:2")])
 def test_hooks_fire_once(name: str, strategy: Strategy) -> None:
     """Of parameters, of the model, and of its last layer; inside blocks a strategy may run modules again or not."""
     model, (x,) = subject(name), images(4, dtype=torch.float32)
