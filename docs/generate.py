@@ -168,13 +168,6 @@ def _meanings() -> dict[tuple[str, str], str]:
     }
 
 
-def _default(kind: dict[str, Any]) -> str:
-    """The default in its JSON schema, which has none where the model decides it."""
-    if "default" not in kind:
-        return "the model's own"
-    return "" if kind["default"] is None else f"`{json.dumps(kind['default'])}`"
-
-
 def _keys(section: type[BaseModel]) -> str:
     json_schema = section.model_json_schema()
     meanings = _meanings()
@@ -184,7 +177,9 @@ def _keys(section: type[BaseModel]) -> str:
         kind = json_schema["properties"][key]
         if name in schema.Settings.model_fields:
             continue
-        default = f"`{json.dumps(kind['default'])}`" if "default" in kind else "the model's own"
+        # Without one in the JSON schema, what the section names decides it.
+        owner = {schema.Model: "model", schema.Data: "data set"}.get(section)
+        default = f"`{json.dumps(kind['default'])}`" if "default" in kind else f"the {owner}'s own"
         default = "required" if field.is_required() else default
         default = "" if default == "`null`" else default
         rows.append([f"`{key}`", _allowed(kind), default, meanings[section.__name__, name]])

@@ -65,7 +65,8 @@ class Entry:
         allowed: values that the argument may take.
         numbers: a range of numbers that it may be instead.
         optional: whether the name may also stand alone.
-        defaults: of a model, the settings of its source, for those that a case leaves out.
+        defaults: of a model, the settings of its source, for those that a case leaves out; of a data set, the settings
+            that it alone allows.
     """
 
     target: str

@@ -9,6 +9,7 @@ from gradbench.case.keys import setting_of
 from gradbench.case.layers import MATRIX, Layer, matrix_of, stack
 from gradbench.case.mistakes import Mistake, listed
 from gradbench.case.plan import Conditions, resolved, values_of
+from gradbench.data import DATASETS
 
 __all__ = ["check_settings"]
 
@@ -46,6 +47,10 @@ def _contradictions(value: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
             f"data.image_size = {size} cannot be halved {halvings} times, once for each entry of model.pooling: "
             f"allowed are multiples of {2**halvings}",
         )
+    for key, has in DATASETS[value["data.name"]].defaults.items():
+        if value[f"data.{key}"] != has:
+            keys = (f"data.{key}", "data.name")
+            yield keys, f"data.{key} = {value[f'data.{key}']}, but data set {value['data.name']!r} has {has}"
     if value["data.name"] == "npz" and not value["data.path"]:
         yield ("data.name", "data.path"), 'data.name = "npz" needs data.path, the file to read'
 

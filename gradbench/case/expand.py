@@ -73,9 +73,9 @@ def expand(case: Case, name: str) -> tuple[Cell, ...]:
 
 
 def _cells(case: Case, name: str) -> Iterable[Cell]:
-    given = dict(flatten(case.model_dump(include={"data", "train", "measure"})))
-    # What the case leaves out of the model, the model of each cell decides.
-    given |= flatten({"model": case.model.model_dump(exclude_unset=True)})
+    given = dict(flatten(case.model_dump(include={"train", "measure"})))
+    # What the case leaves out of the model and the data, those of each cell decide.
+    given |= flatten(case.model_dump(include={"model", "data"}, exclude_unset=True))
     for seed, point in places(case):
         keys = {setting_of(axis): axis for axis in point}
         values: dict[str, Any] = {**given, **{key: point[axis] for key, axis in keys.items()}}

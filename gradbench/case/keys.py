@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from gradbench.case.schema import Model, Settings
+from gradbench.case.schema import Data, Model, Settings
 from gradbench.errors import did_you_mean
 
 __all__ = ["DEFAULTS", "axis_problem", "defaults_of", "flatten", "nest", "setting_of"]
@@ -44,13 +44,13 @@ def nest(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def defaults_of(model: str) -> Mapping[str, Any]:
-    """Return every setting by its dotted key, with its default beside this model."""
-    return dict(flatten(Settings(model=Model(name=model)).model_dump()))
+def defaults_of(model: str, data: str) -> Mapping[str, Any]:
+    """Return every setting by its dotted key, with its default beside this model and this data set."""
+    return dict(flatten(Settings(model=Model(name=model), data=Data(name=data)).model_dump()))
 
 
 #: Every setting by its dotted key, with its default.
-DEFAULTS: Mapping[str, Any] = defaults_of(Model().name)
+DEFAULTS: Mapping[str, Any] = defaults_of(Model().name, Data().name)
 
 
 def _meant_by(axis: str) -> list[str]:

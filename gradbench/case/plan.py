@@ -86,6 +86,7 @@ def resolved(
 
 
 def values_of(given: Mapping[str, Given]) -> dict[str, Any]:
-    """Every setting: the given value, else its default, which may be the model's own."""
+    """Every setting: the given value, else its default, which may be the model's or the data set's own."""
     values = {key: one.value for key, one in given.items()}
-    return {**defaults_of(values.get("model.name", DEFAULTS["model.name"])), **values}
+    names = (values.get(name, DEFAULTS[name]) for name in ("model.name", "data.name"))
+    return {**defaults_of(*names), **values}

@@ -75,9 +75,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def _of_source(setting: str, otherwise: Any) -> Callable[[dict[str, Any]], Any]:
-    """A default that the model's own entry decides: what its source has, else `otherwise`."""
-    return lambda given: MODELS[given["name"]].defaults.get(setting, otherwise) if "name" in given else otherwise
+def _of_entry(registry: Registry, setting: str, otherwise: Any) -> Callable[[dict[str, Any]], Any]:
+    """A default that the entry of the section's name decides, else `otherwise`."""
+    return lambda given: registry[given["name"]].defaults.get(setting, otherwise) if "name" in given else otherwise
 
 
 class Model(Section):
@@ -85,9 +85,9 @@ class Model(Section):
 
     name: Annotated[str, AfterValidator(_known(MODELS))] = "hybrid"
     """A name of the table of models."""
-    depth: Annotated[int, Field(ge=1)] = Field(default_factory=_of_source("depth", 3))
+    depth: Annotated[int, Field(ge=1)] = Field(default_factory=_of_entry(MODELS, "depth", 3))
     """Blocks in all; of `layerwise` its layers, the stem among them."""
-    width: Annotated[int, Field(ge=4, multiple_of=4)] = Field(default_factory=_of_source("width", 32))
+    width: Annotated[int, Field(ge=4, multiple_of=4)] = Field(default_factory=_of_entry(MODELS, "width", 32))
     """Channels of the first stage; a channel pooling multiplies them by four."""
     negative_slope: Annotated[float, Field(gt=0)] = 0.2
     """Slope of the leaky ReLU below 0: 1 is linear, and the smaller it is, the more its inverse enlarges errors."""
@@ -96,10 +96,10 @@ class Model(Section):
     eps_i: Annotated[float, Field(ge=0)] = 0.1
     """Smallest scale of the invertible batch norm, (|gamma| + eps_i)."""
     pooling: Many[Literal["channel", "batch", "max"]] = Field(
-        default_factory=_of_source("pooling", ("channel", "channel"))
+        default_factory=_of_entry(MODELS, "pooling", ("channel", "channel"))
     )
     """What stands between the stages, one stage more than there are entries; each halves the image."""
-    branch_layers: Annotated[int, Field(ge=1)] = Field(default_factory=_of_source("branch_layers", 1))
+    branch_layers: Annotated[int, Field(ge=1)] = Field(default_factory=_of_entry(MODELS, "branch_layers", 1))
     """Layers in each branch of a block; of a reversible block before the first pooling one, as in the source."""
     norm_inverse: Literal["affine", "renormalize"] = "affine"
     """How a norm is undone: by its saved statistics, or by normalising its output once more."""
@@ -111,7 +111,7 @@ class Data(Section):
     name: Annotated[str, AfterValidator(_known(DATASETS))] = "digits"
     """A name of the table of data sets."""
     path: str | None = None
-    """The file of `npz`; the folder of `cifar10`, by default `$GRADBENCH_DATA`, else `~/.cache/gradbench`."""
+    """The file of `npz`; the folder of downloaded data sets, else `$GRADBENCH_DATA`, else `~/.cache/gradbench`."""
     batch_size: Annotated[int, Field(ge=2)] = 128
     """Images in a minibatch."""
     crop: Annotated[int, Field(ge=0)] = 0
@@ -120,10 +120,10 @@ class Data(Section):
     """Whether training images are mirrored left to right, half of the time."""
     cutout: Annotated[int, Field(ge=0)] = 0
     """Side in pixels of a square of each training image that is set to the mean colour; 0 for none."""
-    image_size: Annotated[int, Field(ge=4)] = 32
+    image_size: Annotated[int, Field(ge=4)] = Field(default_factory=_of_entry(DATASETS, "image_size", 32))
     """Height and width in pixels; `digits` and `synthetic` take any, the others have their own."""
-    classes: Annotated[int, Field(ge=2)] = 10
-    """Number of classes; `digits` and `cifar10` have ten."""
+    classes: Annotated[int, Field(ge=2)] = Field(default_factory=_of_entry(DATASETS, "classes", 10))
+    """Number of classes; `synthetic` and `npz` take any, the others have their own."""
 
 
 class Train(Section):
@@ -271,9 +271,9 @@ class Reference(Section):
     value: Quantity
     """The quantity, without `slope_over`."""
     along: str | None = None
-    """Of a curve: the axis that its points lie along."""
+    """Of a curve: the axis that its points lie along; of `activations` also `position`, from layer to layer."""
     points: Many[Annotated[tuple[float, float], Strict(False)]] | None = None
-    """Of a curve: two pairs or more of a place on the axis and the source's value there, rising along it."""
+    """Of a curve: two pairs or more of a place on it and the source's value there, rising along it."""
     level: float | None = None
     """Of a level: the source's value."""
 

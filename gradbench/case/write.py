@@ -18,15 +18,16 @@ _LISTS = ("exclude", "override", "claim", "reference", "difference")
 def dumps(case: Case) -> str:
     """Return the case with every setting spelled out and without profiles, which it has already absorbed.
 
-    Where the matrix names models, what the case leaves to each of them stays left out.
+    Where the matrix names models or data sets, what the case leaves to each of them stays left out.
     """
     return "\n".join(_lines(case))
 
 
 def _lines(case: Case) -> Iterator[str]:
     parts = case.model_dump(by_alias=True, exclude_none=True, exclude={"profile", *_LISTS})
-    if "model.name" in map(setting_of, case.matrix):
-        parts["model"] = case.model.model_dump(exclude_unset=True)
+    for name in ("model", "data"):
+        if f"{name}.name" in map(setting_of, case.matrix):
+            parts[name] = getattr(case, name).model_dump(exclude_unset=True)
     tables = {name: parts.pop(name) for name in (*Settings.model_fields, "matrix")}
     for name in ("schema", "title", *parts):
         if name in parts:

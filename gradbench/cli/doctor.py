@@ -56,7 +56,7 @@ def command(ctx: click.Context, out: Path) -> None:
         ("GPU", _gpu),
         ("determinism", _determinism),
         ("digits", _digits),
-        ("cifar10", _cifar10),
+        ("images", _images),
         ("reports", lambda: _reports(out)),
         ("packages", _packages),
     ]
@@ -102,14 +102,14 @@ def _torch() -> Iterator[Finding]:
 
 
 def _torchvision() -> Iterator[Finding]:
-    """It is needed only to download CIFAR-10."""
+    """It is needed only to download data sets."""
     try:
         torchvision = importlib.import_module("torchvision")
         wanted = [need for need in requires("torchvision") or [] if re.match(r"torch\b(?!-)", need)]
         torch = importlib.import_module("torch")
     except (ImportError, OSError, RuntimeError, AttributeError, PackageNotFoundError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        yield Finding(False, f"cannot be imported ({reason}); only a download of CIFAR-10 needs it: {_INSTALL}", False)
+        yield Finding(False, f"cannot be imported ({reason}); only downloads of data sets need it: {_INSTALL}", False)
         return
     pinned = re.search(r"==\s*([\d.]+)", wanted[0]) if wanted else None
     if pinned and pinned[1] != torch.__version__.partition("+")[0]:
@@ -132,9 +132,13 @@ def _gpu() -> Iterator[Finding]:
             False, "none: quick profiles run on the CPU; full profiles need a GPU and its driver", needed=False
         )
         return
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        yield Finding(True, f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, driver {_driver()}")
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    for index, gpu in enumerate(gpus):
+        place = f"cuda:{index}: " if len(gpus) > 1 else ""
+        yield Finding(True, f"{place}{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, driver {_driver()}")
+    if len({gpu.name for gpu in gpus}) > 1:
+        text = "they differ in kind, and so may the numbers of a run on all of them: choose with --device cuda:N"
+        yield Finding(False, text, needed=False)
 
 
 def _driver() -> str:
@@ -175,16 +179,19 @@ def _digits() -> Iterator[Finding]:
         yield Finding(True, f"{len(images.x_train)} images to train on, {len(images.x_test)} to test")
 
 
-def _cifar10() -> Iterator[Finding]:
+def _images() -> Iterator[Finding]:
+    """The data sets that are downloaded."""
     from gradbench.case.schema import Data
-    from gradbench.data.cifar10 import location
+    from gradbench.data.downloaded import location
+    from gradbench.data.published import PUBLISHED
 
-    path = location(Data(name="cifar10"))
-    if path.is_file():
-        yield Finding(True, str(path))
-    else:
-        text = f"{path} is missing: the first run that needs it downloads it; or set GRADBENCH_DATA to its folder"
-        yield Finding(False, text, needed=False)
+    files = {name: location(Data(name=name)) for name in PUBLISHED}
+    here = [name for name, path in files.items() if path.is_file()]
+    lacking = [name for name in files if name not in here]
+    text = f"{next(iter(files.values())).parent} has {', '.join(here) or 'none that are downloaded'}"
+    if lacking:
+        text += f"; the first run that needs {' or '.join(lacking)} downloads it"
+    yield Finding(bool(here), text if here else f"{text}; or set GRADBENCH_DATA to their folder", needed=False)
 
 
 def _reports(out: Path) -> Iterator[Finding]:

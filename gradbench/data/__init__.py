@@ -18,12 +18,38 @@ if TYPE_CHECKING:
 
 __all__ = ["DATASETS", "identity", "prepare"]
 
+_DOWNLOADED = "gradbench.data.downloaded:load"
+_TEN = {"classes": 10, "image_size": 32}
+
 DATASETS = Registry(
     "data set",
     "gradbench.data",
     {
-        "digits": Entry("gradbench.data.digits:load", "1,797 real handwritten digits, shipped with the package"),
-        "cifar10": Entry("gradbench.data.cifar10:load", "CIFAR-10 through torchvision, downloaded once"),
+        "digits": Entry(
+            "gradbench.data.digits:load",
+            "1,797 real handwritten digits, shipped with the package",
+            "Alpaydin and Kaynak",
+            defaults={"classes": 10},
+        ),
+        "cifar10": Entry(_DOWNLOADED, "CIFAR-10 through torchvision, downloaded once", "Krizhevsky", defaults=_TEN),
+        "cifar100": Entry(
+            _DOWNLOADED,
+            "CIFAR-100 with its 100 fine labels, likewise",
+            "Krizhevsky",
+            defaults={"classes": 100, "image_size": 32},
+        ),
+        "svhn": Entry(
+            _DOWNLOADED,
+            "SVHN, cropped digits of house numbers, likewise; without its extra images",
+            "Netzer et al.",
+            defaults=_TEN,
+        ),
+        "fashion-mnist": Entry(
+            _DOWNLOADED,
+            "Fashion-MNIST, likewise; black borders of 2 pixels make its images 32x32",
+            "Xiao et al.",
+            defaults=_TEN,
+        ),
         "npz": Entry("gradbench.data.npz:load", "a .npz file with x_train, y_train, x_test, y_test"),
         "synthetic": Entry("gradbench.data.synthetic:load", "random images with a learnable label, any size"),
     },

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradbench.data import DATASETS
 from gradbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ def channel_statistics(images: Pixels) -> tuple[list[float], list[float]]:
     return mean, std
 
 
-def require(settings: Data, **fixed: int) -> None:
-    """Refuse settings that the data set does not have: `require(settings, classes=10)`.
+def require(settings: Data) -> None:
+    """Refuse settings that the data set does not have: those of its entry's `defaults` are the only ones.
 
     Raises:
-        UsageError: a key of `fixed` has another value in `settings`.
+        UsageError: one of them has another value in `settings`.
     """
-    for key, value in fixed.items():
+    for key, value in DATASETS[settings.name].defaults.items():
         if getattr(settings, key) != value:
             raise UsageError(f"data.{key}: {settings.name} has {value}, got {getattr(settings, key)}")

@@ -31,6 +31,18 @@ def test_every_point_with_every_seed_once_and_in_order(write: Write) -> None:
     assert count(load(write(f"seeds = {seeds}\nmatrix.depth = {depths}"))) == seeds * len(depths)
 
 
+def test_each_data_set_has_its_own_number_of_classes(write: Write) -> None:
+    text = "seeds = 1\n[matrix]\ndata = ['cifar100', 'digits', 'synthetic']\n"
+    assert [cell.settings.data.classes for cell in expand(load(write(text)), "mine")] == [100, 10, 10]
+    given = "[[override]]\nwhen = { data = 'synthetic' }\nset = { 'data.classes' = 7 }"
+    cells = expand(load(write(text + given)), "mine")
+    assert [(cell.point["data"], cell.settings.data.classes) for cell in cells] == [
+        ("cifar100", 100),
+        ("digits", 10),
+        ("synthetic", 7),
+    ]
+
+
 def test_a_case_without_a_matrix_has_a_cell_a_seed(write: Write) -> None:
     cells = expand(load(write("seeds = 2")), "mine")
     assert [(cell.point, cell.seed) for cell in cells] == [({}, 0), ({}, 1)]

@@ -110,6 +110,11 @@ dept = [3]
             "4: model.depth: has no effect, the matrix decides it: change matrix.depth instead",
         ),
         ("[data]\ncrop = 32", "4: data.crop: data.crop = 32 must be below data.image_size = 32"),
+        ("[data]\nclasses = 4", "4: data.classes: data.classes = 4, but data set 'digits' has 10"),
+        (
+            "[data]\nclasses = 10\n[matrix]\ndata = ['cifar10', 'cifar100']",
+            "6: matrix.data: data.classes = 10, but data set 'cifar100' has 100",
+        ),
         ("[data]\nimage_size = 30", "4: data.image_size: ... = 30 cannot be halved 3 times, ... multiples of 8"),
         ("[data]\nname = 'npz'", '4: data.name: data.name = "npz" needs data.path'),
         ("matrix.data = ['digits', 'npz']", '3: matrix.data: data.name = "npz" needs data.path'),

@@ -103,19 +103,36 @@ def test_a_gpu_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert line(call("doctor"), "GPU") == "ok GPU          Some GPU, 80 GiB, driver 570.1"
 
 
+@pytest.mark.parametrize(("names", "marks"), [("AA", ["ok", "ok"]), ("AB", ["ok", "ok", "!!"])])
+def test_several_gpus_are_named_and_two_kinds_warned_of(
+    call: Call, monkeypatch: pytest.MonkeyPatch, names: str, marks: list[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    properties = [SimpleNamespace(name=name, total_memory=80 * 2**30) for name in names]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties.__getitem__)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(stdout="570.1\n"))
+    lines = [line.split(maxsplit=2) for line in call("doctor").output.splitlines() if " GPU " in line]
+    assert [mark for mark, _, _ in lines] == marks
+    assert lines[1][2] == f"cuda:1: {names[1]}, 80 GiB, driver 570.1"
+
+
 def test_a_forced_tf32_is_found(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gradbench.measure.precision.use_plain_float32", lambda: None)
     torch.backends.cudnn.allow_tf32 = True
     assert line(call("doctor"), "determinism").startswith("!!")
 
 
-def test_cifar10_is_found_where_it_is(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_downloaded_images_are_found_where_they_are(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("GRADBENCH_DATA", str(tmp_path))
     missing = call("doctor")
     assert missing.exit_code == 0
-    assert line(missing, "cifar10").startswith(f"!! cifar10      {tmp_path / 'cifar10.npz'} is missing: the first run")
-    (tmp_path / "cifar10.npz").write_bytes(b"")
-    assert line(call("doctor"), "cifar10") == f"ok cifar10      {tmp_path / 'cifar10.npz'}"
+    assert line(missing, "images").startswith(f"!! images       {tmp_path} has none that are downloaded; the first run")
+    (tmp_path / "svhn.npz").write_bytes(b"")
+    found = f"ok images       {tmp_path} has svhn; the first run that needs cifar10 or cifar100 or fashion-mnist"
+    assert line(call("doctor"), "images") == f"{found} downloads it"
 
 
 def test_unreadable_digits_are_an_obstacle(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
