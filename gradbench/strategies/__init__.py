@@ -128,6 +128,11 @@ STRATEGIES = Registry(
             "torch_remat's checkpoint around each block",
             "https://pypi.org/project/torch-remat",
         ),
+        "ckptplan": Entry(
+            "gradbench.strategies.adapters.ckptplan:CkptPlan",
+            "checkpointing of the parts that ckptplan's plan chooses from its measurements, to save half of the memory",
+            "https://pypi.org/project/ckptplan",
+        ),
     },
     unlisted=METHODS,
 )

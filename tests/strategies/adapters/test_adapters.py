@@ -6,6 +6,7 @@ What packages get wrong is no failure here: it is what gradbench measures. Their
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,28 @@ def test_a_real_package_leaves_the_model_as_it_was(name: str, kind: str) -> None
     assert relative(found, stored) < 1e-3
     assert hooks == [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
     assert all(m.forward == forward and "forward" not in vars(m) for m, forward in forwards.items())
+
+
+def test_ckptplan_runs_the_parts_that_its_plan_chooses_and_plans_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ckptplan = pytest.importorskip("ckptplan")
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))
+    strategy, x = STRATEGIES.create("ckptplan"), torch.randn(5, 4)
+    assert strategy.applies_to(model) == "ckptplan plans from activation memory, which it measures on a GPU alone"
+    measured, plans = ckptplan.profile_blocks, []
+
+    def with_memory(*arguments: object, **named: object) -> tuple[object, ...]:
+        plans.append(arguments)
+        known = {"timing_only": False, "activation_bytes_method": "isolated_forward_delta"}
+        profiles = measured(*arguments, **named)
+        return tuple(replace(p, activation_bytes_estimate=100 * p.order, **known) for p in profiles)
+
+    monkeypatch.setattr(ckptplan, "profile_blocks", with_memory)
+    stored = step(model, STRATEGIES.create("stored"), x)
+    step(model, strategy, x)
+    runs: list[nn.Module] = []
+    for part in model:
+        part.register_forward_pre_hook(lambda part, inputs: runs.append(part))
+    found = step(model, strategy, x)
+    assert len(plans) == 1
+    assert {part for part in runs if runs.count(part) == 2}  # what is chosen runs again in the backward pass
+    assert all(torch.equal(found[name], gradient) for name, gradient in stored.items())
