@@ -1,4 +1,4 @@
-"""What the sources say stands in one place: their claims, what differs, their values; the claims of our own after it."""
+"""What the sources say stands in one place: claims, what differs, values; the claims of our own come after it."""
 
 from __future__ import annotations
 
