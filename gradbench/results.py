@@ -217,6 +217,15 @@ ACTIVATIONS = Table(
         Column("snr", "float", "sum(x^2) / sum((x_hat - x)^2) of the rebuilt input", "", _HIGHER),
         Column("snr_db", "float", "the same in decibels", "dB", _HIGHER),
         Column("alpha", "float", "SNR of the rebuilt input over SNR of the output it was rebuilt from", "", _HIGHER),
+        Column(
+            "alpha_theory",
+            "float",
+            "alpha of small white noise in the layer's output, in closed form; nan where there is none",
+            "",
+            _HIGHER,
+            since=3,
+        ),
+        Column("alpha_ratio", "float", "alpha over alpha_theory: 1 where the output's error is white noise", since=3),
         Column("flipped_gates", "float", "share of an activation's rebuilt inputs with the wrong sign", "", _LOWER),
     ),
 )

@@ -89,6 +89,10 @@ class InvertibleSmoothLeakyReLU(Invertible):
         """Show slope and width."""
         return f"negative_slope={self.negative_slope}, width={self.width}"
 
+    def slope(self, x: Tensor) -> Tensor:
+        """Return the derivative of the activation at each entry of `x`."""
+        return _gradient(x, torch.ones_like(x), self.negative_slope, self.width)
+
     def forward(self, *x: Tensor) -> Tensor | State:
         """Return the activated groups."""
         return as_output(tuple(_Function.apply(tensor, self.negative_slope, self.width) for tensor in x))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gradbench.invertible import LayerInfo, layers, watch_rebuilt
+from gradbench.measure.alpha import alpha_theory
 from gradbench.measure.batch import Batch, Loss, call
 from gradbench.measure.gradients import gradients_of, preserved
 from gradbench.strategies.base import Strategy
@@ -26,6 +28,8 @@ class RebuiltActivation:
     Attributes:
         snr: sum(x^2) / sum((x_hat - x)^2); infinite when every bit is right.
         alpha: snr over the SNR of the output that the input was rebuilt from; NaN when both are infinite.
+        alpha_theory: what alpha is for small white noise in that output; NaN where there is no closed form.
+        alpha_ratio: alpha over alpha_theory.
         flipped_gates: share of entries whose sign changed; NaN for layers that are no activation.
     """
 
@@ -35,6 +39,8 @@ class RebuiltActivation:
     block: int
     snr: float
     alpha: float
+    alpha_theory: float
+    alpha_ratio: float
     flipped_gates: float
 
 
@@ -75,21 +81,21 @@ def measure_activations(
         for hook in hooks:
             hook.remove()
     place = {info.module: (position, info) for position, info in enumerate(listed)}
-    rebuilt: list[tuple[int, Tensor]] = []
+    rebuilt: list[tuple[int, Tensor, float]] = []
 
     def compare(module: nn.Module, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
         if module not in place:
             return
         true_x, true_y = seen.calls[module].pop()
-        rebuilt.append((place[module][0], torch.stack([*_powers(x, true_x), *_powers(y, true_y), _flips(x, true_x)])))
+        values = torch.stack([*_powers(x, true_x), *_powers(y, true_y), _flips(x, true_x)])
+        rebuilt.append((place[module][0], values, alpha_theory(module, true_x, true_y)))
 
     with preserved(model), watch_rebuilt(compare):
         gradients_of(model, strategy, batch, loss)
-    return [_record(position, values.tolist(), listed[position]) for position, values in sorted(rebuilt, key=_first)]
-
-
-def _first(pair: tuple[int, Tensor]) -> int:
-    return pair[0]
+    return [
+        _record(position, values.tolist(), theory, listed[position])
+        for position, values, theory in sorted(rebuilt, key=itemgetter(0))
+    ]
 
 
 def _powers(rebuilt: Sequence[Tensor], true: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -109,16 +115,19 @@ def _quotient(above: float, below: float) -> float:
         return float(np.float64(above) / np.float64(below))
 
 
-def _record(position: int, values: list[float], info: LayerInfo) -> RebuiltActivation:
+def _record(position: int, values: list[float], theory: float, info: LayerInfo) -> RebuiltActivation:
     signal_x, error_x, signal_y, error_y, flipped = values
-    snr, snr_of_output = _quotient(signal_x, error_x), _quotient(signal_y, error_y)
+    snr = _quotient(signal_x, error_x)
+    alpha = _quotient(snr, _quotient(signal_y, error_y))
     return RebuiltActivation(
         layer=info.name,
         position=position,
         kind=info.kind,
         block=info.block,
         snr=snr,
-        alpha=_quotient(snr, snr_of_output),
+        alpha=alpha,
+        alpha_theory=theory,
+        alpha_ratio=_quotient(alpha, theory),
         flipped_gates=flipped if info.kind == "activation" else math.nan,
     )
 
