@@ -40,5 +40,13 @@ MODELS = Registry(
             defaults={"depth": 6, "width": 32, "pooling": _BATCH_LAST, "branch_layers": 2},
         ),
     },
-    unlisted=NETWORKS,
+    unlisted={
+        **NETWORKS,
+        "single-layer": Entry(
+            "gradbench.models.single_layer:SingleLayer",
+            "one invertible layer between a stem and a head, its inputs centred, scaled and symmetric about 0",
+            "Hascoet et al., Figures 5 and 6",
+            defaults={"depth": 1, "width": 100, "pooling": ()},
+        ),
+    },
 )

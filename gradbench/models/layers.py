@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from gradbench.case.schema import Model
@@ -23,14 +24,20 @@ def convolution(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class LayerFactory:
-    """Makes layers with a case's slope, `eps_i` and norm inverse. All networks have the same norm and activation."""
+    """Makes layers with a case's slope and settings of the norm. All networks have the same norm and activation."""
 
     def __init__(self, settings: Model) -> None:
         self.settings = settings
 
     def norm(self, channels: int) -> InvertibleBatchNorm:
-        """Return a norm."""
-        return InvertibleBatchNorm(channels, eps_i=self.settings.eps_i, norm_inverse=self.settings.norm_inverse)
+        """Return a norm, its scale and shift as `norm_init` and `norm_ratio` say."""
+        norm = InvertibleBatchNorm(channels, eps_i=self.settings.eps_i, norm_inverse=self.settings.norm_inverse)
+        with torch.no_grad():
+            if self.settings.norm_init == "random":
+                norm.weight.uniform_()
+                norm.bias.normal_()
+            norm.weight[: channels // 5] /= self.settings.norm_ratio
+        return norm
 
     def activation(self) -> InvertibleLeakyReLU | InvertibleSmoothLeakyReLU:
         """Return the activation: a leaky ReLU, or the one without a kink."""
