@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gradbench.cli.options import device_option, reports_option
+from gradbench.cli.options import jobs_option, reports_option, run_device_option
 from gradbench.cli.tables import print_sentence, print_table
 from gradbench.errors import UsageError
 
@@ -21,9 +21,9 @@ __all__ = ["command"]
 @click.option("--tag", default="nightly", show_default=True, metavar="TAG", help="Run the shipped cases with this tag.")
 @click.option("--profile", metavar="NAME", help="The cases' profile; by default full with a GPU, quick without.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable.")
-@device_option()
+@run_device_option()
 @reports_option("The folder of reports, the same every night.")
-@click.option("--jobs", type=int, metavar="N", help="Cells at a time; by default what suits the machine.")
+@jobs_option()
 @click.option("--timeout", type=float, metavar="SECONDS", help="Give up on a cell after this long.")
 @click.option(
     "--keep", type=int, default=30, show_default=True, metavar="N", help="Keep the runs of the newest N nights."

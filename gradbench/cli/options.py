@@ -8,15 +8,28 @@ from typing import Any
 
 import click
 
-__all__ = ["device_option", "reports_option"]
+__all__ = ["device_option", "jobs_option", "reports_option", "run_device_option"]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def device_option() -> Decorator:
+def device_option(help: str = "auto, cpu, cuda or cuda:N.") -> Decorator:
     """Return `--device`, "auto" unless it is given."""
+    return click.option("--device", default="auto", show_default=True, metavar="DEVICE", help=help)
+
+
+def run_device_option() -> Decorator:
+    """Return `--device` of a verb that runs cells."""
+    return device_option("auto, cpu, cuda (all GPUs there are) or cuda:N (one of them).")
+
+
+def jobs_option() -> Decorator:
+    """Return `--jobs`."""
     return click.option(
-        "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="Cells at a time, of all GPUs together; by default what suits.",
     )
 
 

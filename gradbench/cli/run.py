@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gradbench.cli.options import device_option, reports_option
+from gradbench.cli.options import jobs_option, reports_option, run_device_option
 
 __all__ = ["command"]
 
@@ -25,9 +25,9 @@ __all__ = ["command"]
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a setting: train.steps=100; repeatable."
 )
-@device_option()
+@run_device_option()
 @reports_option("The folder that gets a folder for each case.")
-@click.option("--jobs", type=int, metavar="N", help="Cells at a time; by default what suits the machine.")
+@jobs_option()
 @click.option(
     "--only",
     default="failed,missing",

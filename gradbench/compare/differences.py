@@ -23,7 +23,7 @@ _NOT_DECIDING = {
     "train.strategies",
 }
 #: Of the manifest's environment: listed, but the environments may still be the same.
-_BESIDE = ("python", "numpy", "pandas", "torchvision", "system")
+_BESIDE = ("python", "numpy", "pandas", "torchvision", "system", "driver")
 
 
 def differences(base: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Difference, ...]:
@@ -88,7 +88,6 @@ def _source(manifest: Mapping[str, Any]) -> dict[str, str]:
     }
     machine = manifest.get("environment") or {}
     found |= {name: machine.get(name) for name in _BESIDE}
-    found["driver"] = (machine.get("gpu") or {}).get("driver")
     return {name: str(value) for name, value in found.items() if value not in (None, "")}
 
 

@@ -180,6 +180,8 @@ def explain_cell(
 
 def _prepare(cell: Cell, device: torch.device) -> _Cell:
     settings = cell.settings
+    if device.index is not None:
+        torch.cuda.set_device(device)  # the current device is where kernels of Triton and the code of others run
     dataset = DATASETS[settings.data.name].load()(settings.data, device, cell.seed)
     trained = settings.train.strategies if isinstance(settings.train.strategies, tuple) else ()
     names = dict.fromkeys((REFERENCE, *settings.measure.strategies, *trained))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +52,7 @@ class CaseRun:
         self._started, self._clock = now(), time.monotonic()
         self._out = options.out / chosen.name
         self._store = Store(cells_folder(self._out, options.night), note=show.note)
-        jobs = options.jobs or default_jobs(environment["device"])
+        jobs = options.jobs or default_jobs(environment["devices"])
         self._pool = Pool(jobs, max(1, cores() // jobs), options.timeout, targets.preload)
         everything = plan(expand(chosen.case, chosen.name), self._deciding(), data.identity)
         self._planned = chosen_cells(everything, options.only_cells)
@@ -90,16 +90,25 @@ class CaseRun:
     def _estimate(self) -> str:
         if not self._todo:
             return "nothing to run"
-        device = self._environment["device_name"]
-        past = [one for one in self._store if one.device == device and one.status in FINISHED and one.work]
+        device, names = self._environment["device_name"], self._names()
+        past = [one for one in self._store if one.device in names and one.status in FINISHED and one.work]
         if not past:
             return "no estimate: nothing has been run on this machine yet"
         rate = sum(one.wall_seconds for one in past) / sum(one.work for one in past)
         seconds = rate * sum(one.work for one in self._todo) / min(self._pool.jobs, len(self._todo))
         return f"about {duration(seconds)}, judging by {len(past)} stored cells that ran on {device}"
 
-    def run(self, gate: Gate) -> int:
-        """Run what is wanted, write the run's folder, print the result and return the exit code."""
+    def _names(self) -> list[str]:
+        """The names of the devices that cells run on, in their order."""
+        gpus = self._environment["gpus"]
+        return [gpus[one]["name"] for one in gpus] or [self._environment["device_name"]]
+
+    def run(self, gates: dict[str, Gate]) -> int:
+        """Run what is wanted, write the run's folder, print the result and return the exit code.
+
+        Args:
+            gates: the gate of each device.
+        """
         self._show.note(self._chosen.why)
         make_writable(self._store.folder)
         for settings in dict.fromkeys(one.cell.settings.data for one in self._todo):
@@ -107,9 +116,14 @@ class CaseRun:
             ask(Task(name, self._targets.data, (settings,)), self._interrupt, self._targets.preload)
         self._show.note(
             f"{self._chosen.name}: {len(self._planned)} cells, {len(self._todo)} of them to run, at a time: "
-            f"{self._pool.jobs}, CPU threads of each: {self._pool.threads}, on: {self._environment['device_name']}"
+            f"{self._pool.jobs}, CPU threads of each: {self._pool.threads}, on: {_several(self._names())}"
         )
-        ran = self._run_cells(gate)
+        if len(set(self._names())) > 1:
+            self._show.note(
+                "warning: the GPUs differ in kind, and so may the numbers of a cell with the one that it runs on; "
+                "--device cuda:N, or CUDA_VISIBLE_DEVICES, chooses"
+            )
+        ran = self._run_cells(gates)
         code = EXIT.OK
         if self._statuses:
             code = self._report(ran)
@@ -120,20 +134,16 @@ class CaseRun:
             print(f"{lead}{done} of {len(self._planned)} cells are finished; the same command goes on with the others")
         return code
 
-    def _run_cells(self, gate: Gate) -> set[str]:
+    def _run_cells(self, gates: dict[str, Gate]) -> set[str]:
         """Run them into the store and return the keys of those that were run."""
         environment = hashlib.sha256(json.dumps(self._environment, sort_keys=True).encode()).hexdigest()[:12]
         self._store.write_environment(environment, self._environment)
-        device = self._environment["device"]
         todo = {one.label: one for one in in_running_order(self._todo)}
-        tasks = [
-            Task(label, self._targets.cell, (one.cell, device, gate), self._store.log(one.key))
-            for label, one in todo.items()
-        ]
+        tasks = [Task(label, self._targets.cell, (one.cell,), self._store.log(one.key)) for label, one in todo.items()]
         ran = set()
         with (
             self._show.cells(list(todo.values()), len(self._planned)),
-            closing(self._pool.run(tasks, self._show.say, self._interrupt)) as outcomes,
+            closing(self._pool.run(tasks, self._show.say, self._interrupt, list(gates.items()))) as outcomes,
         ):
             for outcome in outcomes:
                 one = todo[outcome.name]
@@ -155,7 +165,7 @@ class CaseRun:
         else:
             status, reason = outcome.status, outcome.reason
             tables = failure_rows(one.cell, status, reason, outcome.wall_seconds)
-        device = self._environment["device_name"]
+        device = self._names()[outcome.place]
         return Record(status, reason, tables, outcome.wall_seconds, one.work, environment, device, now())
 
     def _report(self, ran: set[str]) -> int:
@@ -197,6 +207,16 @@ class CaseRun:
 
 def _counts(statuses: Any) -> str:
     return ", ".join(f"{count} {status}" for status, count in Counter(statuses).items())
+
+
+def _several(names: Sequence[str]) -> str:
+    """The names of devices, each once and how often.
+
+    >>> _several(["H200", "H200"]), _several(["a CPU"])
+    ('2 x H200', 'a CPU')
+    """
+    counts = Counter(names)
+    return ", ".join(f"{count} x {name}" if count > 1 else name for name, count in counts.items())
 
 
 def _claim(claim: dict[str, Any]) -> str:

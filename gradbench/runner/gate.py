@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "gates_of"]
 
 
 class Gate:
@@ -76,6 +76,15 @@ class Gate:
             yield
         finally:
             self._inside = False
+
+
+def gates_of(devices: Iterable[str], folder: Path) -> dict[str, Gate]:
+    """Return a gate for each device, so that a cell that is alone on one holds no cell of another off."""
+    gates = {}
+    for device in devices:
+        (folder / device).mkdir()
+        gates[device] = Gate(folder / device)
+    return gates
 
 
 @contextmanager

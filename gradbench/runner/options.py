@@ -18,9 +18,9 @@ class RunOptions:
         cases: names, globs or paths of case files.
         profile: of the case; None chooses `full` with a GPU and `quick` without, where the case has them.
         sets: "key=value", the last word on a setting.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda" (all GPUs) or "cuda:N".
         out: the folder that gets a folder for each case.
-        jobs: cells at a time; None for what suits the machine.
+        jobs: cells at a time, on all GPUs together; None for what suits the machine.
         only: of the cells not finished, run the "failed", the "missing" (never run) or both.
         only_cells: ids or labels of the only cells that belong to the run, which then decides no claim; empty for all.
         fresh: run every cell again, whatever the store has.

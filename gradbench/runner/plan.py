@@ -82,9 +82,11 @@ def strategies(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("stored", *settings.measure.strategies, *trained)))
 
 
-def default_jobs(device: str) -> int:
-    """How many cells run at once: two on a CPU, up to twelve on a GPU, as far as there are cores for them."""
-    return max(1, min(12, cores() * 3 // 4)) if device.startswith("cuda") else min(2, cores())
+def default_jobs(devices: Sequence[str]) -> int:
+    """How many cells run at once: two on a CPU; one to twelve on each GPU, as far as there are cores for them."""
+    if devices[0].startswith("cuda"):
+        return max(len(devices), min(12 * len(devices), cores() * 3 // 4))
+    return min(2, cores())
 
 
 def cores() -> int:

@@ -11,8 +11,8 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing import connection, forkserver, get_context
 from multiprocessing.context import ForkServerProcess
@@ -22,7 +22,7 @@ from typing import Any
 from gradbench.errors import EnvironmentError, GradbenchError
 from gradbench.runner.worker import main
 
-__all__ = ["PRELOAD", "Outcome", "Pool", "Task", "ask"]
+__all__ = ["PRELOAD", "Outcome", "Pool", "Task", "ask", "least_busy"]
 
 PRELOAD = ("gradbench.runner.warm",)
 _TICK_SECONDS = 0.2
@@ -31,7 +31,7 @@ _LONGEST_REASON = 500
 
 @dataclass(frozen=True)
 class Task:
-    """A call to make: `target` ("package.module:function") with `arguments` and a `say`.
+    """A call to make: `target` ("package.module:function") with `arguments`, what its place adds, and a `say`.
 
     What it prints goes to the file `log`, or where the caller's own output goes.
     """
@@ -46,7 +46,7 @@ class Task:
 class Outcome:
     """What became of a task: `ok` with its result (plain JSON values), or `oom`, `timeout`, `error` with the reason.
 
-    `error` is the exception where the task raised one that is for the user.
+    `error` is the exception where the task raised one that is for the user; `place` the number of where it ran.
     """
 
     name: str
@@ -55,11 +55,13 @@ class Outcome:
     result: Any
     wall_seconds: float
     error: GradbenchError | None = None
+    place: int = 0
 
 
 @dataclass
 class _Running:
     task: Task
+    place: int
     process: ForkServerProcess
     messages: connection.Connection
     started: float
@@ -76,12 +78,21 @@ class Pool:
         self._context.set_forkserver_preload(list(preload))
 
     def run(
-        self, tasks: Iterable[Task], say: Callable[[str, str], None], stopped: Callable[[], bool]
+        self,
+        tasks: Iterable[Task],
+        say: Callable[[str, str], None],
+        stopped: Callable[[], bool],
+        places: Sequence[tuple[Any, ...]] = ((),),
     ) -> Generator[Outcome, None, None]:
         """Yield each task's outcome as it comes, in no particular order.
 
-        `say(name, text)` hears what the tasks report. When `stopped()` is true, the generator ends; when it ends or is
-        closed, however that happens, the processes that still run are killed.
+        Args:
+            tasks: the next is started as soon as fewer than `jobs` run.
+            say: `say(name, text)` hears what the tasks report.
+            stopped: when it is true, the generator ends; when it ends or is closed, however that happens, the processes
+                that still run are killed.
+            places: what a task is given beside its own arguments where it runs, for example a device; each task runs
+                at the place that has the fewest.
 
         Raises:
             EnvironmentError: no process can be started on this machine.
@@ -91,7 +102,8 @@ class Pool:
         try:
             while (waiting or running) and not stopped():
                 while waiting and len(running) < self.jobs:
-                    running.append(self._start(waiting.popleft()))
+                    place = least_busy([one.place for one in running], len(places))
+                    running.append(self._start(waiting.popleft(), place, places[place]))
                 connection.wait([end for one in running for end in (one.messages, one.process.sentinel)], _TICK_SECONDS)
                 for one in list(running):
                     outcome = self._look(one, say)
@@ -100,16 +112,22 @@ class Pool:
                     running.remove(one)
                     _end(one)
                     if outcome.status == "ok" or not stopped():  # a signal to the whole group is no fault of a cell
-                        yield outcome
+                        yield replace(outcome, place=one.place)
         finally:
             for one in running:
                 _end(one)
 
-    def _start(self, task: Task) -> _Running:
+    def _start(self, task: Task, place: int, given: tuple[Any, ...]) -> _Running:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=main,
-            args=(sender, None if task.log is None else str(task.log), self.threads, task.target, task.arguments),
+            args=(
+                sender,
+                None if task.log is None else str(task.log),
+                self.threads,
+                task.target,
+                (*task.arguments, *given),
+            ),
         )
         try:
             _start_server()
@@ -118,7 +136,7 @@ class Pool:
             cause = str(error) or "the server that they are forked from ended"
             raise EnvironmentError(f"no process can be started for {task.name}: {cause}") from error
         sender.close()
-        return _Running(task, process, receiver, time.monotonic())
+        return _Running(task, place, process, receiver, time.monotonic())
 
     def _look(self, one: _Running, say: Callable[[str, str], None]) -> Outcome | None:
         """What is new of a running task: its outcome, or None while it goes on."""
@@ -141,6 +159,15 @@ class Pool:
         if self._timeout is not None and wall > self._timeout:
             return Outcome(one.task.name, "timeout", f"ended after {self._timeout:g} s, the limit", None, wall)
         return None
+
+
+def least_busy(taken: Sequence[int], places: int) -> int:
+    """The place with the fewest tasks, the first of several; `taken` has the place of each task that runs.
+
+    >>> least_busy([0, 1, 1, 2], 3)
+    0
+    """
+    return min(range(places), key=taken.count)
 
 
 def ask(task: Task, stopped: Callable[[], bool], preload: Iterable[str] = PRELOAD) -> Any:

@@ -6,18 +6,18 @@ import importlib.metadata
 import platform
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradbench.data import prepare
 from gradbench.errors import EnvironmentError, UsageError
 
-__all__ = ["describe", "fetch_data", "probe"]
+__all__ = ["describe", "devices_of", "fetch_data", "probe"]
 
 
 def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """Describe the machine and resolve `device` ("auto", "cpu", "cuda", "cuda:N").
+    """Describe the machine and resolve `device` ("auto", "cpu", "cuda", "cuda:N"); "cuda" is every GPU that there is.
 
     Raises:
         UsageError: another device.
@@ -39,21 +39,37 @@ def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
     if device.startswith("cuda") and index >= count:
         found = f"{count} GPU{'s' * (count > 1)}, the first of them cuda:0" if count else "no GPU here"
         raise EnvironmentError(f"--device {device}: torch {torch.__version__} finds {found}; --device cpu works")
-    return describe("cpu" if not count else "cuda" if device == "auto" else device)
+    device = "cpu" if not count else "cuda" if device == "auto" else device
+    return describe(device, devices_of(device, count))
 
 
-def describe(device: str) -> dict[str, Any]:
-    """Describe the machine, its packages and the switches of torch as they stand; `device` is "cpu" or "cuda:N"."""
+def devices_of(device: str, count: int) -> list[str]:
+    """Return the devices that cells may run on: with `count` GPUs, "cuda" is all of them.
+
+    >>> devices_of("cuda", 2), devices_of("cuda:1", 2), devices_of("cuda", 1)
+    (['cuda:0', 'cuda:1'], ['cuda:1'], ['cuda'])
+    """
+    return [f"cuda:{index}" for index in range(count)] if device == "cuda" and count > 1 else [device]
+
+
+def describe(device: str, devices: Sequence[str] = ()) -> dict[str, Any]:
+    """Describe the machine, its packages and the switches of torch as they stand.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N".
+        devices: those that it stands for, if they are several.
+    """
     import torch
 
-    index = int(device.partition(":")[2] or 0)
-    gpu = _gpu(torch, index) if device.startswith("cuda") else None
+    devices = list(devices) or [device]
+    gpus = {one: _gpu(torch, int(one.partition(":")[2] or 0)) for one in devices if one.startswith("cuda")}
     cpu = _cpu()
     return {
         "device": device,
-        "device_name": cpu if gpu is None else gpu["name"],
-        "gpu": gpu,
-        "gpus": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "devices": devices,
+        "device_name": " and ".join(sorted({gpu["name"] for gpu in gpus.values()})) or cpu,
+        "gpus": gpus,
+        "driver": _driver() if gpus else None,
         "cpu": cpu,
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -85,7 +101,6 @@ def _gpu(torch: Any, index: int) -> dict[str, Any]:
         "name": properties.name,
         "memory_bytes": properties.total_memory,
         "capability": f"{properties.major}.{properties.minor}",
-        "driver": _driver(),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gradbench.errors import EXIT, UsageError
 from gradbench.runner.case_run import CaseRun
 from gradbench.runner.cases import choose, find
-from gradbench.runner.gate import Gate
+from gradbench.runner.gate import gates_of
 from gradbench.runner.interrupt import interruptible
 from gradbench.runner.options import RunOptions, Targets
 from gradbench.runner.pool import Task, ask
@@ -39,10 +39,11 @@ def run_cases(
     codes: list[int] = [EXIT.OK]
     with interruptible() as interrupt, tempfile.TemporaryDirectory(prefix="gradbench-") as temporary:
         environment = ask(Task("the probe", targets.probe, (options.device,)), interrupt, targets.preload)
+        gates = {} if interrupt() else gates_of(environment["devices"], Path(temporary))
         chosen = [] if interrupt() else [choose(path, options, environment) for path in paths]
         for one in chosen:
             run = CaseRun(one, options, targets, environment, progress(options.verbosity), interrupt, tell)
-            codes.append(run.describe() if options.dry_run else run.run(Gate(Path(temporary))))
+            codes.append(run.describe() if options.dry_run else run.run(gates))
             if interrupt():
                 break
         if interrupt():

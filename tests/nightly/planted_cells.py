@@ -17,7 +17,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
-    return {"device": "cpu", "device_name": "a test", "torch": "2.13.0", "gpu": None}
+    return {"device": "cpu", "devices": ["cpu"], "device_name": "a test", "torch": "2.13.0", "gpus": {}}
 
 
 def old_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:

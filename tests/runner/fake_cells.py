@@ -21,6 +21,8 @@ def run_cell(cell: Any, device: str, gate: Any, say: Callable[[str], None]) -> d
     folder = Path(cell.settings.data.path).parent
     with (folder / "executions.txt").open("a") as file:
         file.write(f"{cell.id}\n")
+    with (folder / "devices.txt").open("a") as file:
+        file.write(f"{device}\n")
     say("started")
     behaviours = json.loads((folder / "behaviour.json").read_text())
     behaviour = behaviours.get(str(cell.settings.model.depth), "ok")
@@ -32,11 +34,25 @@ def run_cell(cell: Any, device: str, gate: Any, say: Callable[[str], None]) -> d
 
 
 def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
-    return {"device": "cpu", "device_name": "a test", "torch": "0", "gpu": None}
+    return {"device": "cpu", "devices": ["cpu"], "device_name": "a test", "torch": "0", "gpus": {}}
 
 
 def gpu_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
-    return {"device": "cuda", "device_name": "a test GPU", "torch": "0", "gpu": {"name": "a test GPU"}}
+    return _with_gpus({"cuda": "a test GPU"})
+
+
+def two_gpus_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
+    return _with_gpus({"cuda:0": "a test GPU", "cuda:1": "a test GPU"})
+
+
+def two_kinds_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
+    return _with_gpus({"cuda:0": "an old GPU", "cuda:1": "a new GPU"})
+
+
+def _with_gpus(names: dict[str, str]) -> dict[str, Any]:
+    gpus = {device: {"name": name} for device, name in names.items()}
+    name = " and ".join(sorted(set(names.values())))
+    return {"device": "cuda", "devices": list(gpus), "device_name": name, "torch": "0", "gpus": gpus}
 
 
 def fetch(settings: Any, say: Callable[[str], None]) -> None:
@@ -52,6 +68,15 @@ def report(folder: Path) -> Path:
 def answer(value: Any, say: Callable[[str], None]) -> Any:
     say(f"answering {value}")
     return value
+
+
+def together(folder: str, count: int, name: str, place: str, say: Callable[[str], None]) -> str:
+    """Wait until `count` of these run; what comes back is the place."""
+    Path(folder, f"{name}.here").touch()
+    end = time.monotonic() + 30
+    while len(list(Path(folder).glob("*.here"))) < count and time.monotonic() < end:
+        time.sleep(0.01)
+    return place
 
 
 def number_of_processes(say: Callable[[str], None]) -> int:

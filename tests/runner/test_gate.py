@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gradbench.runner.gate import Gate
+from gradbench.runner.gate import Gate, gates_of
 from gradbench.runner.pool import Pool, Task
 
 
@@ -35,6 +35,18 @@ def test_one_alone_is_alone(tmp_path: Path) -> None:
             assert len(inside) == 1 or all(kinds[other] == "shared" for other in inside)
         elif what == "out":
             inside.remove(name)
+
+
+def test_one_alone_on_a_device_holds_nobody_off_another(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    gates = gates_of(["cuda:0", "cuda:1"], tmp_path)
+    calls = [
+        Task(name, "fake_cells:hold", (gate, "exclusive", str(log), name, 1.0), tmp_path / f"{name}.log")
+        for name, gate in gates.items()
+    ]
+    assert [one.status for one in Pool(2, 1).run(calls, lambda name, text: None, lambda: False)] == ["ok", "ok"]
+    events = [line.split()[0] for line in log.read_text().splitlines() if "asks" not in line]
+    assert events == ["in", "in", "out", "out"]
 
 
 def test_several_share(tmp_path: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import gradbench
 from gradbench.errors import EnvironmentError, UsageError
-from gradbench.runner.pool import Outcome, Pool, Task, ask
+from gradbench.runner.pool import Outcome, Pool, Task, ask, least_busy
 
 
 def _silent(name: str, text: str) -> None:
@@ -39,6 +41,32 @@ def test_every_task_has_a_process_of_its_own_and_is_heard(tmp_path: Path) -> Non
     outcomes = list(Pool(2, 1).run(tasks, lambda name, text: heard.append((name, text)), _never))
     assert len({outcome.result for outcome in outcomes} | {os.getpid()}) == 5
     assert sorted(heard) == [(str(n), "hello") for n in range(4)]
+
+
+def test_tasks_are_dealt_to_the_places_in_equal_numbers(tmp_path: Path) -> None:
+    tasks = [Task(str(n), "fake_cells:together", (str(tmp_path), 6, str(n)), tmp_path / f"{n}.log") for n in range(6)]
+    outcomes = list(Pool(6, 1).run(tasks, _silent, _never, [("a",), ("b",), ("c",)]))
+    assert sorted(outcome.result for outcome in outcomes) == ["a", "a", "b", "b", "c", "c"]
+    assert all("abc"[outcome.place] == outcome.result for outcome in outcomes)
+
+
+def test_while_tasks_wait_no_place_has_two_less_than_another() -> None:
+    """Fake places: tasks end in a random order, and another is dealt at once."""
+    draw = random.Random(5)
+    for places in (1, 2, 3, 8):
+        running: list[int] = []
+        lows = []
+        for _ in range(400):
+            while len(running) < 3 * places:
+                running.append(least_busy(running, places))
+            counts = Counter(running)
+            assert set(counts) == set(range(places))
+            lows.append(min(counts.values()))
+            running.pop(draw.randrange(len(running)))
+            counts = Counter(running)
+            running.append(dealt := least_busy(running, places))
+            assert counts[dealt] == min(counts[place] for place in range(places))
+        assert set(lows) == {3}
 
 
 def test_infinities_and_nan_come_back() -> None:

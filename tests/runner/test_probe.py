@@ -10,6 +10,7 @@ import torch
 
 from gradbench.errors import EnvironmentError, UsageError
 from gradbench.runner.pool import Task, ask
+from gradbench.runner.probe import devices_of
 
 
 def _probe(device: str) -> dict[str, object]:
@@ -23,7 +24,7 @@ def test_it_describes_this_machine() -> None:
     assert found["device_name"] == found["cpu"] != ""
     assert (found["torch"], found["numpy"]) == (torch.__version__, np.__version__)
     assert found["python"] == platform.python_version()
-    assert found["gpus"] == (torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    assert (found["devices"], found["gpus"], found["driver"]) == (["cpu"], {}, None)
     assert found["flags"] == {
         "matmul_allow_tf32": False,
         "cudnn_allow_tf32": False,
@@ -43,7 +44,24 @@ def test_a_gpu_that_is_not_there_is_one_sentence() -> None:
         _probe("cuda:99")
 
 
+@pytest.mark.parametrize(
+    ("device", "count", "devices"),
+    [
+        ("cpu", 0, ["cpu"]),
+        ("cpu", 4, ["cpu"]),
+        ("cuda", 1, ["cuda"]),
+        ("cuda", 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("cuda:2", 3, ["cuda:2"]),
+    ],
+)
+def test_cuda_stands_for_every_gpu_and_a_number_for_one(device: str, count: int, devices: list[str]) -> None:
+    assert devices_of(device, count) == devices
+
+
 @pytest.mark.gpu
-def test_the_gpu_is_named() -> None:
+def test_every_gpu_is_named() -> None:
     found = _probe("auto")
-    assert (found["device"], found["device_name"]) == ("cuda", torch.cuda.get_device_name(0))
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    assert (found["device"], found["device_name"]) == ("cuda", " and ".join(sorted(set(names))))
+    assert found["devices"] == list(found["gpus"])
+    assert [gpu["name"] for gpu in found["gpus"].values()] == names

@@ -19,6 +19,7 @@ from gradbench.errors import EXIT, CaseError, EnvironmentError, UsageError
 from gradbench.files import cannot_write, write_atomic
 from gradbench.results import TABLES
 from gradbench.runner import case_run, store
+from gradbench.runner.plan import default_jobs
 
 if TYPE_CHECKING:
     from conftest import Planted
@@ -255,6 +256,57 @@ def test_the_profile_that_suits_the_machine(
     printed, progress = capsys.readouterr()
     assert re.match(f"planted: profile {profile}, because {reason}\n", progress)
     assert f"planted: {3 if profile == 'quick' else 9} cells" in printed
+
+
+def test_several_gpus_of_a_kind_share_the_cells_and_leave_the_same_tables(
+    planted: Planted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted.behave({"1": "slow", "2": "slow", "3": "slow"})
+    assert planted.run(planted.targets(probe="fake_cells:two_gpus_probe"), jobs=4) == EXIT.OK
+    assert "6 of them to run, at a time: 4" in (progress := capsys.readouterr().err)
+    assert "on: 2 x a test GPU\n" in progress
+    assert "warning" not in progress
+    dealt = Counter((planted.folder / "devices.txt").read_text().split())
+    assert set(dealt) == {"cuda:0", "cuda:1"}
+    assert min(dealt.values()) >= 2
+    manifest, tables = planted.manifest(), planted.firm_tables()
+    assert manifest["environment"]["gpus"] == {"cuda:0": {"name": "a test GPU"}, "cuda:1": {"name": "a test GPU"}}
+    assert shlex.split(manifest["command"])[-4:] == ["--device", "cuda", "--jobs", "4"]
+    assert planted.run(planted.targets(probe="fake_cells:gpu_probe")) == EXIT.OK  # one of the same kind
+    assert planted.manifest()["cells_from_store"] == 6
+    assert planted.run(planted.targets(probe="fake_cells:gpu_probe"), fresh=True) == EXIT.OK
+    assert planted.firm_tables() == tables
+
+
+def test_gpus_of_two_kinds_are_warned_of_and_each_record_names_its_own(
+    planted: Planted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted.run(planted.targets(probe="fake_cells:gpu_probe"))
+    planted.behave({"1": "slow", "2": "slow", "3": "slow"})
+    assert planted.run(planted.targets(probe="fake_cells:two_kinds_probe"), jobs=4) == EXIT.OK
+    assert "warning: the GPUs differ in kind" in capsys.readouterr().err
+    assert planted.manifest()["cells_from_store"] == 0  # it is not known on which of the two they would run
+    named = Counter(json.loads(path.read_text())["device"] for path in planted.records())
+    dealt = Counter((planted.folder / "devices.txt").read_text().split())
+    assert named == {"a test GPU": dealt["cuda"], "an old GPU": dealt["cuda:0"], "a new GPU": dealt["cuda:1"]}
+
+
+@pytest.mark.parametrize(
+    ("devices", "cores", "jobs"),
+    [
+        (["cpu"], 16, 2),
+        (["cuda"], 16, 12),
+        (["cuda:1"], 4, 3),
+        (["cuda"], 64, 12),
+        (["cuda:0", "cuda:1"], 32, 24),
+        (["cuda:0", "cuda:1", "cuda:2", "cuda:3"], 2, 4),
+    ],
+)
+def test_the_default_number_of_cells_at_a_time(
+    devices: list[str], cores: int, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradbench.runner.plan.cores", lambda: cores)
+    assert default_jobs(devices) == jobs
 
 
 def test_a_setting_need_only_suit_the_profile_that_is_run(planted: Planted, capsys: pytest.CaptureFixture[str]) -> None:
