@@ -16,7 +16,7 @@ from gradbench.report.build import build
 
 
 def section(page: str, name: str) -> str:
-    return re.findall(f'<section aria-labelledby="{name}">.*?</section>', page, re.DOTALL)[0]
+    return str(re.findall(f'<section aria-labelledby="{name}">.*?</section>', page, re.DOTALL)[0])
 
 
 def test_claims_of_sources_and_our_own_stand_apart(page: str) -> None:

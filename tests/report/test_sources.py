@@ -6,6 +6,7 @@ import math
 import re
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import vl_convert
@@ -74,7 +75,7 @@ def test_words_stand_on_the_side_where_there_is_room(shown: dict[str, Figure]) -
 def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]) -> None:
     figure = shown["profile"]
     assert [chart.variant for chart in figure.charts] == ["snr", "gates", "alpha"]
-    here = {"x": 5, "o0": 0.2, "step": 0}
+    here: dict[str, Any] = {"x": 5, "o0": 0.2, "step": 0}
     points = [(0, 20), (2, 35), (99, 90)]
     assert theirs(svg_of(figure, "layerwise", **here), "Figure 10", "position") == points
     assert theirs(svg_of(figure, "layerwise", 1, **here), "Figure 10", "position") == []

@@ -90,7 +90,7 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
         question,
         "One point a layer whose input was rebuilt, median over seeds. The backward pass walks from right to left: "
         "higher is better for SNR and its local gain, lower for flipped gates. At 0 dB "
-        "the error is as large as the signal.",
+        "the error is as large as the signal." + (" Dashed: what the source measured." if len(sources) else ""),
         tuple(charts),
         scene.groups(frame),
         (variant, *controls),
