@@ -29,9 +29,10 @@ MEDIANS = (
 def by_setting(cells: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """One row a setting: axes, `strategy`, then what its seeds say.
 
-    `seeds` and `failed` count rows of `cells`; `verdict` is the typical one over seeds (see `typical_verdict`) and
-    `verdicts` lists them all; numbers are medians over the seeds that have one; `accuracy` is the mean with its
-    standard deviation `accuracy_sd`; `settled_by` is the weight tensor that most often decides the verdict.
+    `judged` tells the others from the reference; `seeds` and `failed` count rows of `cells`; `verdict` is the typical
+    one over seeds (see `typical_verdict`) and `verdicts` lists them all; numbers are medians over the seeds that have
+    one; `accuracy` is the mean with its standard deviation `accuracy_sd`; `settled_by` is the weight tensor that most
+    often decides the verdict.
     """
     rows = []
     keys = [*axes, "strategy"]
@@ -43,6 +44,7 @@ def by_setting(cells: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         rows.append(
             {
                 **dict(zip(keys, point, strict=True)),
+                "judged": bool((group["strategy"] != group["reference"]).any()),
                 "seeds": group["seed"].nunique(),
                 "failed": int((group["status"] != "ok").sum()),
                 "verdict": typical_verdict(verdicts),

@@ -11,6 +11,7 @@ import pandas as pd
 from gradbench.analysis.axes import Axes, read_axes
 from gradbench.analysis.extrapolation import changes
 from gradbench.analysis.floors import floors
+from gradbench.analysis.held_against import held_against
 from gradbench.analysis.noise import below_noise, too_few_minibatches
 from gradbench.analysis.settings import by_setting, failures
 from gradbench.analysis.tables import Run, read_run
@@ -26,8 +27,8 @@ class Summary:
     Attributes:
         sentence: the verdict on the strategy that the case names first, in one sentence.
         others: the verdict on each other strategy, in a line that its name begins.
-        footing: what the verdicts rest on: the floors under every error, how far errors are below SGD's noise, and
-            where that would change.
+        footing: what the verdicts rest on: a reference other than stored training, the floors under every error, how
+            far errors are below SGD's noise, and where that would change.
         warnings: strategies whose verdicts want more minibatches than the run measured.
         claims: rows of `results.CLAIMS`.
         counts: rows of `cells` (a cell and a strategy) by status.
@@ -66,7 +67,7 @@ def summarise_run(run: Run) -> Summary:
     return Summary(
         sentence=verdict_sentence(settings, axes, first),
         others=other_lines(settings, axes, first),
-        footing=(*floors(run), *below_noise(run), *changes(run)),
+        footing=(*held_against(run), *floors(run), *below_noise(run), *changes(run)),
         warnings=too_few_minibatches(run),
         claims=tuple({str(key): value for key, value in row.items()} for row in claims),
         counts={str(status): int(count) for status, count in cells["status"].value_counts().items()},

@@ -99,7 +99,7 @@ def _courses(settings: pd.DataFrame, axes: Axes) -> dict[str, dict[str, _Course]
     if settings.empty:
         return {}
     rows = axes.at_reference(settings)
-    rows = rows[rows["strategy"] != "stored"]
+    rows = rows[(rows["strategy"] != "stored") & rows["judged"]]
     courses: dict[str, dict[str, _Course]] = {}
     for strategy, mine in rows.groupby("strategy", sort=False):
         groups = mine.groupby(list(axes.groups), sort=False) if axes.groups else [(("",), mine)]

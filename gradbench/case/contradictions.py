@@ -36,6 +36,13 @@ def _contradictions(value: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
     steps, at = value["train.steps"], value["measure.at"]
     if late := [step for step in at if step > steps]:
         yield ("measure.at", "train.steps"), f"measure.at has {listed(late)}, beyond train.steps = {steps}"
+    reference = value["measure.reference"]
+    if reference != "stored" and value["measure.activations"]:
+        keys = ("measure.reference", "measure.activations")
+        yield (
+            keys,
+            f"measure.activations compares with stored activations: with reference {reference!r} it must be false",
+        )
     size, crop, halvings = value["data.image_size"], value["data.crop"], len(value["model.pooling"])
     if crop >= size:
         yield ("data.crop", "data.image_size"), f"data.crop = {crop} must be below data.image_size = {size}"

@@ -62,9 +62,10 @@ def plan(layers: Sequence[Layer], conditions: Conditions) -> Iterator[Plan]:
     """Yield what every cell will do."""
     for point, seeds, given in resolved(layers, conditions):
         value = values_of(given)
-        measured = ("stored", *value["measure.strategies"])
+        reference = value["measure.reference"]
+        measured = (reference, *value["measure.strategies"])
         trains = value["train.strategies"]
-        trained = measured if trains == "all" else ("stored",) if trains == "none" else ("stored", *trains)
+        trained = measured if trains == "all" else (reference,) if trains == "none" else (reference, *trains)
         yield Plan(point, seeds, measured, trained, tuple(value["measure.at"]))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from gradbench.data import DATASETS
@@ -61,9 +61,9 @@ def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
-def _beside_stored(strategies: tuple[str, ...]) -> tuple[str, ...]:
-    """The strategies without `stored`, which is the reference and always measured, listed or not."""
-    return tuple(strategy for strategy in strategies if strategy != "stored")
+def _beside_reference(strategies: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """The strategies without the reference, which is always run, listed or not."""
+    return tuple(strategy for strategy in strategies if strategy != info.data.get("reference"))
 
 
 StrategyName = Annotated[str, AfterValidator(_known(STRATEGIES))]
@@ -150,7 +150,7 @@ class Train(Section):
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the steps over which the learning rate rises from 0 to its peak; then it falls to 0, both linearly."""
     strategies: Literal["all", "none"] | Annotated[Many[StrategyName], AfterValidator(_distinct)] = "all"
-    """Which strategies train a network of their own: all that are measured, none, or those listed and `stored`."""
+    """Which strategies train a network of their own: all that are measured, none, or those listed and the reference."""
     evaluate_every: Annotated[int, Field(ge=1)] = 50
     """Steps between two evaluations on test images."""
     evaluate_images: Annotated[int, Field(ge=1)] = 2000
@@ -158,21 +158,23 @@ class Train(Section):
 
 
 class Measure(Section):
-    """What is measured, on the trajectory of stored training, at the steps `at`.
+    """What is measured, on the trajectory of the reference's training, at the steps `at`.
 
-    `stored` is measured in any case: it is the reference, and `strategies` holds the others.
+    The reference is run in any case, and `strategies` holds the others.
     """
 
-    strategies: Annotated[Many[StrategyName], AfterValidator(_distinct), AfterValidator(_beside_stored)] = (
+    reference: StrategyName = "stored"
+    """What the others are held against: `stored`, or another where storing does not fit, which is then not judged."""
+    strategies: Annotated[Many[StrategyName], AfterValidator(_distinct), AfterValidator(_beside_reference)] = (
         "reconstruct",
     )
     """A list of names from the table of strategies."""
     parameters: Literal["weights", "all"] = "weights"
     """Which parameters get a row in gradients.csv; verdicts are of weights in any case."""
     at: Annotated[Many[Annotated[int, Field(ge=0)]], AfterValidator(_distinct), Field(min_length=1)] = (0,)
-    """After how many steps of stored training gradients and activations are measured; 0 is initialisation."""
-    sgd_batches: Annotated[int, Field(ge=2)] = 16
-    """Minibatches without an image in common, over which errors and the noise of SGD are taken."""
+    """After how many steps of the reference's training gradients and activations are measured; 0 is initialisation."""
+    sgd_batches: Annotated[int, Field(ge=1)] = 16
+    """Minibatches without an image in common, over which errors and the noise of SGD are taken; one has no noise."""
     truth_batches: Annotated[int, Field(ge=0)] = 2
     """How many of them get the gradient in float64 too; without any, no verdict is `rounding`."""
     draws: Annotated[int, Field(ge=1)] = 1

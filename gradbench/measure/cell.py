@@ -31,7 +31,6 @@ from gradbench.strategies.base import Strategy
 
 __all__ = ["Gate", "explain_cell", "run_cell"]
 
-REFERENCE = "stored"
 #: Of the step that is tried with the code of others.
 _TRIED_IMAGES = 4
 
@@ -81,7 +80,7 @@ class _Cell:
 
     @property
     def reference(self) -> InPrecision:
-        return self.strategies[REFERENCE]
+        return self.strategies[self.settings.measure.reference]
 
     @property
     def truths(self) -> int:
@@ -126,7 +125,7 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
     with gate.shared():
         say("loading")
         work = _prepare(cell, torch.device(device))
-    if REFERENCE not in work.strategies:
+    if cell.settings.measure.reference not in work.strategies:
         return work.findings.tables()
     if cell.settings.measure.cost:
         say("time and memory")
@@ -184,7 +183,8 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
         torch.cuda.set_device(device)  # the current device is where kernels of Triton and the code of others run
     dataset = DATASETS[settings.data.name].load()(settings.data, device, cell.seed)
     trained = settings.train.strategies if isinstance(settings.train.strategies, tuple) else ()
-    names = dict.fromkeys((REFERENCE, *settings.measure.strategies, *trained))
+    reference = settings.measure.reference
+    names = dict.fromkeys((reference, *settings.measure.strategies, *trained))
     precision = PRECISIONS[settings.train.precision]
     use_precision(precision)
     work = _Cell(
@@ -199,7 +199,7 @@ def _prepare(cell: Cell, device: torch.device) -> _Cell:
     model = work.model()
     for name, strategy in list(work.strategies.items()):
         reason = precision.unavailable(device) or strategy.applies_to(model)
-        work.findings.plan(name, reason)
+        work.findings.plan(name, reason, reference)
         work.summary[name]["notes"] = "" if reason else "; ".join(strategy.notes(model))
         failure = None
         if strategy.foreign and not reason:
@@ -217,14 +217,15 @@ def _measure_cost(work: _Cell, gate: Gate) -> None:
         model, batch = work.model(), work.batches.batch(0)
     repeats = work.settings.measure.cost_repeats
     costs = measure_cost(model, list(work.strategies.values()), batch, repeats, gate.shared, gate.exclusive)
-    work.findings.add_cost(costs, REFERENCE, pixels(batch[0]))
+    work.findings.add_cost(costs, work.reference.name, pixels(batch[0]))
 
 
 def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
     """Train with stored activations and measure along the way; then train with every other wanted strategy."""
     settings = work.settings
     wanted = settings.train.strategies
-    trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [REFERENCE, *wanted]
+    reference = work.reference.name
+    trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [reference, *wanted]
     model = work.model()
     measured: set[int] = set()
 
@@ -240,18 +241,24 @@ def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> No
             measured.add(step)
 
     with gate.shared():
-        say("training with stored activations")
-        _train(work, work.reference, model, REFERENCE in trained, measure)
+        say(f"training with {_named(reference)}")
+        _train(work, work.reference, model, reference in trained, measure)
     if late := [step for step in settings.measure.at if step not in measured]:
-        reason = f"stored training diverged before step {late[0]}, so that nothing could be measured there"
+        reason = (
+            f"training with {_named(reference)} diverged before step {late[0]}, so that nothing could be measured there"
+        )
         for summary in work.summary.values():
             if summary["status"] == "ok":
                 summary.update(status="diverged", reason=reason)
     for name in trained:
-        if name != REFERENCE and name in work.strategies and work.findings.works(name):
+        if name != reference and name in work.strategies and work.findings.works(name):
             with gate.shared():
                 say(f"training with {name}")
                 _train(work, work.strategies[name], work.model(), True, give_way)
+
+
+def _named(strategy: str) -> str:
+    return "stored activations" if strategy == "stored" else strategy
 
 
 def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: Callable[[int], None]) -> None:
@@ -282,7 +289,10 @@ def _measure_step(work: _Cell, model: nn.Module, step: int, give_way: Callable[[
     model.train()
     measure = work.settings.measure
     batches = work.batches.fresh(measure.sgd_batches)
-    wanted = dict.fromkeys((REFERENCE, *measure.strategies))
+    # Stored training beside itself shows what the device does not repeat; of another reference, right by decree,
+    # an error of 0 would say nothing.
+    itself = ("stored",) if measure.reference == "stored" else ()
+    wanted = dict.fromkeys((*itself, *measure.strategies))
     measure_step(
         work.findings,
         model,

@@ -23,12 +23,17 @@ from gradbench.measure.intervals import (
 )
 from gradbench.measure.sketch import Sketch
 
-__all__ = ["GradientErrors", "Tally", "gradient_errors"]
+__all__ = ["INTERVALS", "GradientErrors", "Tally", "gradient_errors"]
+
+#: What has an interval over minibatches, by the beginning of its columns' names.
+INTERVALS = ("rel_error", "cosine", "sgd_variance", "noise", "bias", "draw_variance")
 
 
 @dataclass(frozen=True)
 class GradientErrors:
     """What was found for one parameter tensor and one strategy; the definitions are those of `results.GRADIENTS`.
+
+    Of one minibatch there are no intervals and no noise: what needs two is NaN.
 
     Attributes:
         identical: whether every minibatch's gradient equals the stored one bit for bit.
@@ -120,14 +125,16 @@ def gradient_errors(
         "sign_agreement": tally.table("same_sign").mean(0) / torch.tensor(flat.sizes, dtype=torch.float64),
         "sgd_variance": s2,
         "noise_ratio": e2.mean(0) / s2,
-        "bias_ratio": _bias(flat, tally, e2) / (s2 / count),
+        "bias_ratio": _bias(flat, tally, e2) / (s2 / count) if count > 1 else s2,
         **_against_truth(tally, torch.full_like(s2, torch.nan)),
     }
-    ends = _intervals(e2.numpy(), g2.numpy(), cosine.numpy(), deviations.numpy())
     drawn = tally.table("drawn") if "drawn" in tally.rows else torch.full_like(e2, torch.nan)
     columns["draw_variance_ratio"] = drawn.mean(0) / s2
-    ends["draw_variance"] = _ratio_interval(drawn.numpy(), deviations.numpy())
-    ends["bias"] = _bias_interval(columns["bias_ratio"].numpy(), sketch, tally, deviations.numpy())
+    ends = dict.fromkeys(INTERVALS, (np.full(len(s2), np.nan),) * 2)
+    if count > 1:
+        ends |= _intervals(e2.numpy(), g2.numpy(), cosine.numpy(), deviations.numpy())
+        ends["draw_variance"] = _ratio_interval(drawn.numpy(), deviations.numpy())
+        ends["bias"] = _bias_interval(columns["bias_ratio"].numpy(), sketch, tally, deviations.numpy())
     for name, (low, high) in ends.items():
         columns[f"{name}_low"], columns[f"{name}_high"] = torch.from_numpy(low), torch.from_numpy(high)
     identical = tally.table("differing").sum(0) == 0

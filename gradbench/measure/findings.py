@@ -15,7 +15,7 @@ from gradbench.case.schema import Measure
 from gradbench.measure.activations import RebuiltActivation, decibel, measure_activations
 from gradbench.measure.batch import Batch, Loss
 from gradbench.measure.cost import Cost
-from gradbench.measure.errors import GradientErrors
+from gradbench.measure.errors import INTERVALS, GradientErrors
 from gradbench.measure.gradients import Comparison, measure_gradients
 from gradbench.measure.state import State
 from gradbench.measure.verdict import verdict, worst
@@ -24,6 +24,11 @@ from gradbench.strategies.base import Strategy
 __all__ = ["Findings", "Row", "measure_step"]
 
 Row = dict[str, Any]
+#: What a single minibatch, such as the whole data set, has no number of.
+_OF_ONE_MINIBATCH: Row = dict.fromkeys(
+    [f"{name}_{end}" for name in INTERVALS for end in ("low", "high")]
+    + ["sgd_variance", "noise_ratio", "bias_ratio", "draw_variance_ratio"]
+)
 
 
 @dataclass
@@ -35,12 +40,13 @@ class Findings:
     )
     summary: dict[str, Row] = field(default_factory=dict)
 
-    def plan(self, strategy: str, excluded: str | None) -> None:
-        """Begin the row of a strategy, with the reason if it is excluded."""
+    def plan(self, strategy: str, excluded: str | None, reference: str = "stored") -> None:
+        """Begin the row of a strategy that is held against `reference`, with the reason if it is excluded."""
         self.summary[strategy] = {
             "strategy": strategy,
             "status": "excluded" if excluded else "ok",
             "reason": excluded or "",
+            "reference": reference,
         }
 
     def fail(self, strategy: str, error: Exception) -> None:
@@ -55,8 +61,9 @@ class Findings:
     def add_cost(self, costs: Mapping[str, Cost], reference: str, pixels: int | None) -> None:
         """Add what steps cost, for each pixel too where there are any."""
         for name, cost in costs.items():
-            time_ratio = cost.step_seconds / costs[reference].step_seconds
-            self.summary[name].update(step_seconds=cost.step_seconds, time_ratio=time_ratio)
+            self.summary[name]["step_seconds"] = cost.step_seconds
+            if reference in costs:
+                self.summary[name]["time_ratio"] = cost.step_seconds / costs[reference].step_seconds
             if cost.memory is not None:
                 self.summary[name].update(
                     peak_bytes=cost.memory.peak,
@@ -86,6 +93,7 @@ class Findings:
             _gradient_row(
                 strategy, step, layer[errors.parameter], kinds[errors.parameter], errors, checks.get(errors.parameter)
             )
+            | (_OF_ONE_MINIBATCH if found.minibatches == 1 else {})
             for errors in found.gradients
             if parameters == "all" or not weights or errors.parameter in weights
         ]
@@ -112,6 +120,7 @@ class Findings:
         summary = dict(self.summary[name])
         of_all = [row for row in self.rows["gradients"] if row["strategy"] == name]
         if rows := [row for row in of_all if row["kind"] == "weight"] or of_all:
+            ratios = [row["noise_ratio"] for row in rows if row["noise_ratio"] is not None]
             decisive = worst(row["verdict"] for row in rows)
             guilty = max((row for row in rows if row["verdict"] == decisive), key=_badness)
             summary.update(
@@ -120,7 +129,7 @@ class Findings:
                 worst_step=guilty["step"],
                 worst_noise_ratio=guilty["noise_ratio"],
                 rel_error=float(np.median([row["rel_error"] for row in rows])),
-                noise_ratio=float(np.median([row["noise_ratio"] for row in rows])),
+                noise_ratio=float(np.median(ratios)) if ratios else None,
             )
         if summary.get("missing_gradients"):
             summary["verdict"] = "broken"
@@ -154,7 +163,7 @@ def measure_step(
         model: left as it was.
         reference: the stored strategy.
         strategies: those to measure, the reference among them.
-        batches: M >= 2 minibatches.
+        batches: M >= 1 minibatches.
         wanted: what of it is measured.
         step: optimiser steps taken so far.
         truths: how many minibatches are also run in float64.
@@ -226,5 +235,7 @@ def _kinds(model: nn.Module) -> dict[str, str]:
 
 
 def _badness(row: Row) -> float:
-    ratio: float = row["noise_ratio"]
+    ratio: float | None = row["noise_ratio"]
+    if ratio is None:  # of one minibatch, without noise
+        ratio = row["rel_error"]
     return math.inf if math.isnan(ratio) else ratio

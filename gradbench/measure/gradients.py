@@ -35,6 +35,7 @@ class Comparison:
         gradients: one record a parameter that requires a gradient, in the model's order.
         changed_buffers: names of the buffers that one step leaves other than stored training does, bit for bit. Batch
             norm statistics that a recomputation moves a second time are the commonest fault in the field.
+        minibatches: over how many.
         repeat_error: |h' - h| / |h| over all parameters, h' from the same minibatch, weights and random state once
             more; 0 when every bit is the same. Of a strategy that is random it is the distance of two draws.
     """
@@ -42,6 +43,7 @@ class Comparison:
     gradients: list[GradientErrors]
     changed_buffers: list[str]
     repeat_error: float
+    minibatches: int
 
 
 @contextmanager
@@ -97,7 +99,7 @@ def measure_gradients(
         model: in training mode; its buffers, gradients and random streams are left as they were.
         reference: the stored strategy.
         strategies: those to compare; the reference itself may be among them, which measures the device's own noise.
-        batches: M >= 2 minibatches, drawn without replacement.
+        batches: M >= 1 minibatches, drawn without replacement; of one there is no noise.
         truth_batches: how many of them are also run in float64.
         between: called before each minibatch.
         loss: from output and target to the loss.
@@ -157,7 +159,9 @@ def measure_gradients(
                 tally.add(t2=flat.sums(t * t), ht2=flat.sums((h - t) ** 2), gt2=flat.sums((g - t) ** 2))
     spread = torch.stack(deviations).cpu()
     return {
-        name: Comparison(gradient_errors(flat, sketch, tally, spread, alive), changed[name], repeats[name])
+        name: Comparison(
+            gradient_errors(flat, sketch, tally, spread, alive), changed[name], repeats[name], len(batches)
+        )
         for name, tally in tallies.items()
     }
 

@@ -77,9 +77,9 @@ def work(settings: Settings) -> float:
 
 
 def strategies(settings: Settings) -> tuple[str, ...]:
-    """The strategies that a cell should have rows for, `stored` first."""
+    """The strategies that a cell should have rows for, the reference first."""
     trained = settings.train.strategies if isinstance(settings.train.strategies, tuple) else ()
-    return tuple(dict.fromkeys(("stored", *settings.measure.strategies, *trained)))
+    return tuple(dict.fromkeys((settings.measure.reference, *settings.measure.strategies, *trained)))
 
 
 def default_jobs(devices: Sequence[str]) -> int:

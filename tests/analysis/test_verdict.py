@@ -23,6 +23,7 @@ def cells(verdict: Callable[[str, str, int, float], str], axes: tuple[str, ...])
             if slope != 0.2 and strategy in ("checkpoint", "quantize:4") and "slope" in axes and "depth" in axes:
                 continue
             row = {"model": model, "depth": depth, "slope": slope, "seed": seed, "strategy": strategy, "status": "ok"}
+            row["reference"] = "stored"
             row |= dict.fromkeys((*NUMBERS, "saved_bytes", "bytes_per_pixel", "accuracy"), 1.0)
             row |= {"verdict": verdict(strategy, model, depth, slope), "worst_parameter": "w", "cell": str(len(rows))}
             rows.append(
