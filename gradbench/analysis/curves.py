@@ -15,8 +15,9 @@ import pandas as pd
 
 from gradbench.analysis.axes import Axes
 from gradbench.analysis.statistics import median
+from gradbench.results import VERDICTS
 
-__all__ = ["against_axis", "cost", "layer_map", "lowest_snr", "over_steps", "place", "profile"]
+__all__ = ["against_axis", "by_tensor", "cost", "layer_map", "lowest_snr", "over_steps", "place", "profile"]
 
 
 def place(frame: pd.DataFrame, axes: Axes) -> pd.DataFrame:
@@ -78,16 +79,47 @@ def layer_map(gradients: pd.DataFrame, axes: Axes) -> pd.DataFrame:
     `r` numbers the weight tensors of a network from the image on; `y` is the median over seeds; `broken` the share of
     seeds whose gradient is not finite.
     """
-    weights = axes.at_reference(gradients)
-    frame = place(weights[weights["kind"] == "weight"], axes)
+    frame = _numbered(axes.at_reference(gradients), axes)
+    frame["broken"] = (frame["verdict"] == "broken").astype("float64")
+    groups = frame.groupby([*_keys(axes), "s", "step", "r", "parameter"], sort=False)
+    ratios = groups.agg(y=("noise_ratio", "median"), broken=("broken", "mean")).reset_index()
+    return ratios.rename(columns={"parameter": "name"})
+
+
+def by_tensor(gradients: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """The relative error of each weight tensor: g, s, step, r, name, y, lo, hi, n, q, v, noise, floor.
+
+    `r` and `name` as in `layer_map`; `q` is the noise ratio and `v` the verdict of the middle seed; `noise` that of SGD
+    relative to the gradient, s / |g|, and `floor` |g - t| / |t|, the distance of stored training from float64, both in
+    the rows of `stored`. A broken gradient's error is infinite.
+    """
+    frame = _numbered(gradients, axes)
+    broken = frame["verdict"] == "broken"
+    frame["rel_error"] = frame["rel_error"].mask(broken, np.inf)
+    frame["noise"] = np.sqrt(frame["sgd_variance"]) / frame["grad_norm"]
+    frame["rank"] = frame["verdict"].map(VERDICTS.index)
+    keys = [*_keys(axes), "s", "step", "r", "parameter"]
+    groups = frame.groupby(keys, sort=False)
+    more = groups.agg(
+        q=("noise_ratio", "median"),
+        v=("rank", lambda ranks: VERDICTS[int(sorted(ranks)[len(ranks) // 2])]),
+        noise=("noise", "median"),
+        floor=("rel_error_truth", "median"),
+    ).reset_index()
+    return more.merge(_over_seeds(frame, keys, "rel_error"), on=keys, how="left").rename(columns={"parameter": "name"})
+
+
+def _numbered(gradients: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """The rows of weight tensors, placed, with `r`, which numbers those of a network from the image on.
+
+    Of networks without any, the rows of all parameters.
+    """
+    weights = gradients[gradients["kind"] == "weight"]
+    frame = place(weights if len(weights) else gradients, axes)
     network = _keys(axes)
     tensors = frame[[*network, "layer", "parameter"]].drop_duplicates().sort_values([*network, "layer"], kind="stable")
     tensors["r"] = tensors.groupby(network, sort=False).cumcount()
-    frame = frame.merge(tensors, on=[*network, "layer", "parameter"])
-    frame["broken"] = (frame["verdict"] == "broken").astype("float64")
-    groups = frame.groupby([*network, "s", "step", "r", "parameter"], sort=False)
-    ratios = groups.agg(y=("noise_ratio", "median"), broken=("broken", "mean")).reset_index()
-    return ratios.rename(columns={"parameter": "name"})
+    return frame.merge(tensors, on=[*network, "layer", "parameter"])
 
 
 def over_steps(training: pd.DataFrame, axes: Axes) -> pd.DataFrame:

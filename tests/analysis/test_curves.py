@@ -91,3 +91,38 @@ def test_the_layer_map_counts_weight_tensors_from_the_image(axes: Axes) -> None:
     found = curves.layer_map(frame, axes)
     assert set(zip(found["name"], found["r"], strict=True)) == {("a.weight", 0), ("b.weight", 1)}
     assert set(found["o0"]) == {axes.reference["slope"]}
+
+
+def test_the_error_of_each_tensor_stands_beside_its_noise_and_its_floor() -> None:
+    rng = np.random.default_rng()
+    rows = []
+    for seed, strategy, (layer, kind) in itertools.product(
+        range(3), ("stored", "r"), enumerate(("weight", "norm", "weight"))
+    ):
+        numbers = dict(
+            zip(
+                ("rel_error", "noise_ratio", "sgd_variance", "grad_norm", "rel_error_truth"), rng.random(5), strict=True
+            )
+        )
+        lead = {"cell": f"{seed}", "seed": seed, "strategy": strategy, "step": 0, "layer": layer}
+        rows.append({**lead, "parameter": f"p{layer}", "kind": kind, "verdict": "exact", **numbers})
+    rows[-1].update(verdict="broken", rel_error=math.nan)  # the last seed of p2
+    found = curves.by_tensor(pd.DataFrame(rows), Axes("", (), (), {})).set_index(["s", "name"])
+    assert list(found["r"]) == [0, 1, 0, 1]
+    for (strategy, name), one in found.iterrows():
+        mine = [row for row in rows if (row["strategy"], row["parameter"]) == (strategy, name)]
+        errors = [math.inf if math.isnan(row["rel_error"]) else row["rel_error"] for row in mine]
+        assert (one["y"], one["hi"], one["n"]) == (statistics.median(errors), max(errors), 3)
+        noise = [math.sqrt(row["sgd_variance"]) / row["grad_norm"] for row in mine]
+        assert one["noise"] == pytest.approx(statistics.median(noise))
+        assert one["floor"] == statistics.median(row["rel_error_truth"] for row in mine)
+        assert one["v"] == "exact"
+
+
+def test_a_network_without_weight_tensors_shows_its_norms() -> None:
+    row = {"cell": "c", "seed": 0, "strategy": "r", "step": 0, "layer": 4, "parameter": "norm.bias", "kind": "norm"}
+    numbers = dict.fromkeys(("rel_error", "noise_ratio", "sgd_variance", "grad_norm", "rel_error_truth"), 0.5)
+    (found,) = curves.by_tensor(pd.DataFrame([{**row, **numbers, "verdict": "exact"}]), Axes("", (), (), {})).to_dict(
+        "records"
+    )
+    assert (found["name"], found["r"]) == ("norm.bias", 0)

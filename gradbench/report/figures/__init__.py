@@ -9,6 +9,7 @@ from gradbench.report.figures.errors import error_figure
 from gradbench.report.figures.layers import layer_figure
 from gradbench.report.figures.profile import profile_figure
 from gradbench.report.figures.snr import snr_figure
+from gradbench.report.figures.tensors import tensor_figure
 from gradbench.report.figures.training import final_figure, training_figure
 from gradbench.report.references import references_of
 
@@ -16,16 +17,21 @@ __all__ = ["figures"]
 
 
 def figures(run: Run, scene: Scene) -> list[Figure]:
-    """Every figure of the run, with the values of its case's sources."""
+    """Every figure of the run, with the values of its case's sources; without an axis of numbers, those that need none.
+
+    The chart of the weight tensors stands in the place of those against the axis.
+    """
     cells, gradients = run.tables["cells"], run.tables["gradients"]
     activations, training = run.tables["activations"], run.tables["training"]
     references = references_of(run)
+    through = [profile_figure(activations, scene, references), training_figure(training, scene)]
+    if not scene.axes.along:
+        return [tensor_figure(gradients, scene), *through, cost_figure(cells, scene)]
     return [
         error_figure(cells, scene, references),
         layer_figure(gradients, scene),
         snr_figure(activations, scene, references),
-        profile_figure(activations, scene, references),
-        training_figure(training, scene),
+        *through,
         final_figure(cells, scene, references),
         cost_figure(cells, scene),
         memory_figure(cells, scene, references),

@@ -70,8 +70,6 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
 def memory_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """Does the memory grow with the network?"""
     name, question = "memory", "Does the memory grow with the network?"
-    if not scene.axes.along:
-        return missing(name, question, "The case's matrix has no numeric axis to draw the memory against.")
     pixels = cells["peak_bytes"] / cells["bytes_per_pixel"]
     columns = {"peak": cells["bytes_per_pixel"], "saved": cells["saved_bytes"] / pixels}
     frames = {key: against_axis(cells.assign(bytes=column), scene.axes, "bytes") for key, column in columns.items()}

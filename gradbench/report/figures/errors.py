@@ -28,8 +28,6 @@ _NOISE_LINES: tuple[Line, ...] = ((1.0, "SGD noise", "bottom"), (0.1, "a tenth o
 def error_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """Is the error of the gradients larger than the noise of the minibatch?"""
     name, question = "errors", "Is the error of the gradients larger than the noise of SGD?"
-    if not scene.axes.along:
-        return missing(name, question, "The case's matrix has no numeric axis to draw the error against.")
     measured = cells[cells["strategy"] != "stored"].copy()
     metrics = [metric for metric, _, _ in _METRICS]
     broken = measured["verdict"] == "broken"

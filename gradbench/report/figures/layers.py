@@ -29,8 +29,6 @@ _BROKEN = ("not finite", "var(--h7)")
 def layer_figure(gradients: pd.DataFrame, scene: Scene) -> Figure:
     """Which layers lose their gradients first?"""
     name, question = "layers", "Which layers lose their gradients first?"
-    if not scene.axes.along:
-        return missing(name, question, "The case's matrix has no numeric axis to draw the layers against.")
     frame = layer_map(gradients, scene.axes)
     frame = frame[frame["y"].notna() | (frame["broken"] > 0)]
     if frame.empty:

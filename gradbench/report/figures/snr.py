@@ -26,8 +26,6 @@ _QUANTITIES = {("activations", "snr_db"): {"part": "all"}, ("cells", "min_snr_db
 def snr_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """How clean are the rebuilt activations?"""
     name, question = "snr", "How clean are the rebuilt activations as the network grows?"
-    if not scene.axes.along:
-        return missing(name, question, "The case's matrix has no numeric axis to draw the SNR against.")
     frame = lowest_snr(activations, scene.axes)
     if frame.empty:
         return missing(name, question, "No strategy of this run rebuilds activations, or they were not measured.")

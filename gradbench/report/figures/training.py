@@ -48,8 +48,6 @@ def training_figure(training: pd.DataFrame, scene: Scene) -> Figure:
 def final_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """What accuracy does each strategy reach?"""
     name, question = "accuracy", "What accuracy does each strategy reach?"
-    if not scene.axes.along:
-        return missing(name, question, "The case's matrix has no numeric axis to draw the accuracy against.")
     frame = against_axis(cells, scene.axes, "accuracy")
     if frame.empty:
         return missing(name, question, _NO_TRAINING)
