@@ -94,7 +94,7 @@ def too_few_minibatches(run: Run) -> tuple[str, ...]:
     minibatches = _setting(run, "measure", "sgd_batches")
     warnings = []
     for strategy, mine in _compared(run.tables["gradients"]):
-        open_ = mine[mine["verdict"] == "unresolved"]
+        open_ = mine[(mine["verdict"] == "unresolved") & mine["noise_ratio"].notna()]
         if open_.empty or not minibatches:
             continue
         ends = zip(open_["noise_ratio"], open_["noise_low"], open_["noise_high"], strict=True)
