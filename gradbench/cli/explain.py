@@ -72,7 +72,7 @@ def command(
 
     import torch
 
-    from gradbench.measure.cell import explain_cell
+    from gradbench.measure.explain_cell import explain_cell
 
     torch.set_num_threads(found_run.manifest.get("threads") or torch.get_num_threads())
     found = explain_cell(again, environment["device"], strategy, step, lambda text: click.echo(text, err=True))

@@ -10,17 +10,14 @@ from typing import Protocol
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from gradbench.case.expand import Cell
 from gradbench.case.schema import Settings
 from gradbench.data import DATASETS
 from gradbench.data.batches import Batches, Minibatch
 from gradbench.data.dataset import Dataset
-from gradbench.errors import EnvironmentError, UsageError
 from gradbench.measure.batch import pixels
 from gradbench.measure.cost import measure_cost
-from gradbench.measure.explain import Explanation, explain
 from gradbench.measure.findings import Findings, Row, measure_step
 from gradbench.measure.precision import PRECISIONS, InPrecision, Precision, use_precision
 from gradbench.measure.training import train
@@ -29,7 +26,7 @@ from gradbench.models.build import build
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Gate", "explain_cell", "run_cell"]
+__all__ = ["Gate", "prepare", "run_cell"]
 
 #: Of the step that is tried with the code of others.
 _TRIED_IMAGES = 4
@@ -124,7 +121,7 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
     started = time.perf_counter()
     with gate.shared():
         say("loading")
-        work = _prepare(cell, torch.device(device))
+        work = prepare(cell, torch.device(device))
     if cell.settings.measure.reference not in work.strategies:
         return work.findings.tables()
     if cell.settings.measure.cost:
@@ -138,46 +135,12 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
     return work.findings.tables()
 
 
-def explain_cell(
-    cell: Cell, device: str, strategy: str, step: int, say: Callable[[str], None] = lambda text: None
-) -> Explanation:
-    """Train a cell's model with stored activations to a step once more, and explain a strategy there.
-
-    Args:
-        cell: whose model, data and seed.
-        device: "cpu", "cuda" or "cuda:N".
-        strategy: one of the table of strategies, measured in that cell or not.
-        step: at most the steps of its training.
-        say: is told what is being done.
+def prepare(cell: Cell, device: torch.device) -> _Cell:
+    """Return a cell's parts, ready to run, without the strategies that do not apply to its model or cannot make a step.
 
     Raises:
-        GradbenchError: the step is beyond the training, the strategy is unknown or does not apply, the precision is not
-            for this device, or the data set cannot be had.
+        GradbenchError: the data set or the model cannot be made.
     """
-    settings = cell.settings
-    if step > settings.train.steps:
-        raise UsageError(f"step {step} is not allowed: this cell trains for {settings.train.steps} steps")
-    if problem := STRATEGIES.check(strategy):
-        raise UsageError(problem)
-    work = _prepare(cell, torch.device(device))
-    if reason := work.precision.unavailable(work.device):
-        raise EnvironmentError(f"this cell cannot be run here: {reason}")
-    say(f"training with stored activations, {step} steps")
-    model = work.model()
-    train(model, work.reference, work.batches, settings.train, steps=step, curve=False)
-    model.train()
-    say(f"{strategy} on growing parts of the model")
-    return explain(
-        model,
-        F.cross_entropy,
-        work.batches.fresh(settings.measure.sgd_batches),
-        InPrecision(STRATEGIES.create(strategy), work.precision),
-        reference=work.reference,
-        truth_batches=work.truths,
-    )
-
-
-def _prepare(cell: Cell, device: torch.device) -> _Cell:
     settings = cell.settings
     if device.index is not None:
         torch.cuda.set_device(device)  # the current device is where kernels of Triton and the code of others run

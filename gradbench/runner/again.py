@@ -33,7 +33,7 @@ def cell_again(run: Run, name: str) -> tuple[Cell, pd.DataFrame]:
         CaseError: the case that the run carries is none for this gradbench.
     """
     rows = run.tables["cells"]
-    labels = {one.label: one.cell for one in plan(_cells(run), {}, lambda data: "")}
+    labels = {one.label: one.cell for one in plan(_cells(run), lambda settings: {}, lambda data: "")}
     cell = labels.get(name)
     if cell is None:
         mine = rows[rows["cell"] == name]

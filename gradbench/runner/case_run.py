@@ -16,10 +16,11 @@ from gradbench import data
 from gradbench.analysis.claims import NOT_HELD
 from gradbench.analysis.summary import summarise
 from gradbench.case.expand import Cell, expand
+from gradbench.case.schema import Settings
 from gradbench.errors import EXIT
 from gradbench.files import make_writable
 from gradbench.runner.cases import Chosen
-from gradbench.runner.fingerprint import source_fingerprint
+from gradbench.runner.fingerprint import Sources
 from gradbench.runner.folder import write_run
 from gradbench.runner.gate import Gate
 from gradbench.runner.manifest import manifest, now
@@ -54,16 +55,17 @@ class CaseRun:
         self._store = Store(cells_folder(self._out, options.night), note=show.note)
         jobs = options.jobs or default_jobs(environment["devices"])
         self._pool = Pool(jobs, max(1, cores() // jobs), options.timeout, targets.preload)
-        everything = plan(expand(chosen.case, chosen.name), self._deciding(), data.identity)
+        self._sources = Sources()
+        everything = plan(expand(chosen.case, chosen.name), self._deciding, data.identity)
         self._planned = chosen_cells(everything, options.only_cells)
         self._statuses = {} if options.fresh else dict(self._stored_statuses())
         self._todo = [one for one in self._planned if self._is_wanted(self._statuses.get(one.key))]
 
-    def _deciding(self) -> dict[str, Any]:
+    def _deciding(self, settings: Settings) -> dict[str, Any]:
         """What decides a cell's numbers beside its settings, seed and data."""
         on_cpu = self._environment["device"] == "cpu"
         return {
-            "source": source_fingerprint(),
+            "source": self._sources.of(settings),
             "torch": self._environment["torch"],
             "device": self._environment["device_name"],
             "threads": self._pool.threads if on_cpu else None,  # how many share a sum decides its rounding

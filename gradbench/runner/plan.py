@@ -26,7 +26,9 @@ class Planned:
     work: float
 
 
-def plan(cells: Iterable[Cell], deciding: dict[str, Any], data_identity: Callable[[Data], str]) -> list[Planned]:
+def plan(
+    cells: Iterable[Cell], deciding: Callable[[Settings], dict[str, Any]], data_identity: Callable[[Data], str]
+) -> list[Planned]:
     """Give each cell its key: a hash of its settings and seed, its data and `deciding` (source, torch, device)."""
     identities: dict[Data, str] = {}
     planned = []
@@ -35,7 +37,7 @@ def plan(cells: Iterable[Cell], deciding: dict[str, Any], data_identity: Callabl
         if data not in identities:
             identities[data] = data_identity(data)
         settings = cell.settings.model_dump(mode="json", exclude={"data": {"path"}})  # its bytes count, not its place
-        parts = {"settings": settings, "seed": cell.seed, "data": identities[data], **deciding}
+        parts = {"settings": settings, "seed": cell.seed, "data": identities[data], **deciding(cell.settings)}
         text = json.dumps(parts, sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()[:32]
         planned.append(Planned(cell, key, _label(cell), work(cell.settings)))
