@@ -6,23 +6,31 @@ What stands between `<!-- generated: NAME -->` and `<!-- end -->` is replaced; a
 from __future__ import annotations
 
 import ast
+import csv
 import html
 import inspect
 import json
+import math
 import re
+import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import BaseModel
 
+from gradbench.analysis.claims import NOT_MEASURED
 from gradbench.case import schema
+from gradbench.case.load import load
 from gradbench.cli.main import cli
 from gradbench.data import DATASETS
 from gradbench.errors import EXIT_CODES
 from gradbench.models import MODELS
 from gradbench.registry import Registry
+from gradbench.report.markdown import plain
+from gradbench.report.rows import ClaimRow, claim_rows
 from gradbench.results import TABLES, Column
 from gradbench.strategies import STRATEGIES
 
@@ -202,6 +210,104 @@ def _case() -> str:
     return "\n".join(f"### {title}\n\n{_keys(section)}" for title, section in _sections())
 
 
+@dataclass(frozen=True)
+class Reproduction:
+    """A shipped case and its reference run, if there is one.
+
+    Attributes:
+        name: of the case.
+        case: as it is now.
+        manifest: the run's; empty without one.
+        claims: those of the run as it has them, then those that the case has and the run has not.
+    """
+
+    name: str
+    case: schema.Case
+    manifest: dict[str, Any]
+    claims: list[ClaimRow]
+
+    @property
+    def folder(self) -> str:
+        """The run's folder."""
+        return f"reports/reference/{self.name}"
+
+    @property
+    def command(self) -> str:
+        """What measures it."""
+        words = shlex.split(self.manifest.get("command") or f"gradbench run --case {self.name} --profile full")
+        if "--device" in words:  # says where it ran; the profile full takes the GPU by itself
+            place = words.index("--device")
+            del words[place : place + 2]
+        return shlex.join(words)
+
+    @property
+    def where(self) -> str:
+        """On what it ran, and how much of it."""
+        cells = self.manifest["cells_by_status"]
+        finished, all_of_them = (sum(cells.values()) - cells.get("missing", 0)), sum(cells.values())
+        around = self.manifest["environment"]
+        day = self.manifest["finished"][:10]
+        return f"{around['device_name']}, torch {around['torch']}, {finished} of {all_of_them} cells, {day}"
+
+
+def _reproductions() -> Iterator[Reproduction]:
+    for path in sorted(ROOT.glob("cases/*.toml")):
+        case, run = load(path), ROOT / "reports/reference" / path.stem
+        found: list[dict[str, Any]] = []
+        manifest = {}
+        if (run / "manifest.json").exists():
+            manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+            found = _claims_of(run)
+        known = {row["claim"] for row in found}
+        later: list[dict[str, Any]] = [
+            {
+                **dict.fromkeys(("value", "low", "high"), math.nan),
+                **{"claim": claim.name, "says": claim.says, "source": claim.source, "test": claim.test},
+                **{"status": NOT_MEASURED, "reason": "newer than the run" if manifest else "", "seeds": 0},
+            }
+            for claim in case.claim
+            if claim.name not in known
+        ]
+        yield Reproduction(path.stem, case, manifest, claim_rows([*found, *later]))
+
+
+def _claims_of(run: Path) -> list[dict[str, Any]]:
+    with (run / "claims.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            {**row, **{name: float(row[name] or "nan") for name in ("value", "low", "high", "seeds")}}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _reproduction() -> str:
+    """Every claim of every case with the source's number, ours and the verdict."""
+    sections = []
+    for one in _reproductions():
+        rows = []
+        for claim in one.claims:
+            place, _, number = claim.source.partition(": ")
+            ours = f"{claim.value} ({claim.interval})" if claim.interval else claim.value
+            status = f"{claim.symbol} {claim.status}{f': {claim.reason}' if claim.reason else ''}"
+            verdict = {"ours": ours, "verdict": status} if one.manifest else {}
+            rows.append({"claim": claim.says, "source": place, "what it says": number, "test": claim.test} | verdict)
+        table = _table(list(rows[0]), [list(map(plain, row.values())) for row in rows]) if rows else ""
+        source = f" {one.case.source}." if one.case.source else ""
+        ran = f"[Its run](../{one.folder}/README.md): {one.where}." if one.manifest else "Not measured yet:"
+        sections.append(f"### {one.name}\n\n{one.case.title}.{source} {ran}\n\n```sh\n{one.command}\n```\n\n{table}")
+    return "\n".join(sections)
+
+
+def _reproduction_in_short() -> str:
+    """A line a case: how many of its claims are held."""
+    rows = []
+    for one in _reproductions():
+        statuses = [claim.status for claim in one.claims]
+        counts = [str(statuses.count(status) or "") for status in ("held", "not held", NOT_MEASURED)]
+        gpu = one.manifest["environment"]["device_name"] if one.manifest else ""
+        rows.append([f"[`{one.name}`](docs/reproduction.md#{one.name})", one.case.title, *counts, gpu])
+    return _table(["case", "what it measures", "held", "not held", "not measured", "on"], rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "strategies": lambda: _names(STRATEGIES),
     "models": lambda: _names(MODELS),
@@ -211,6 +317,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "case keys": _case,
     "help": _help,
     "verbs": _verbs,
+    "reproduction": _reproduction,
+    "reproduction in short": _reproduction_in_short,
 }
 
 
