@@ -119,7 +119,7 @@ def _download(published: Published, path: Path, folder: Path) -> None:
 
     Each process works in a folder of its own, so that two first uses at once cost a second download and nothing else.
     """
-    read = _reader(published)
+    read = _reader(published, path)
     print(f"{published.title} is not in {path.parent}: downloading {published.megabytes} MB", file=sys.stderr)
     progress = sys.stderr if sys.stderr.isatty() else io.StringIO()  # a bar is for a terminal, not for a log
     try:
@@ -151,8 +151,8 @@ def _images(images: Pixels, published: Published) -> Pixels:
     return np.ascontiguousarray(np.pad(images, ((0, 0), (side, side), (side, side), (0, 0))))
 
 
-def _reader(published: Published) -> Callable[..., Any]:
-    """Return torchvision's class for the data set.
+def _reader(published: Published, path: Path) -> Callable[..., Any]:
+    """Return torchvision's class for the data set that is to become the file `path`.
 
     Raises:
         EnvironmentError: torchvision is missing, or cannot be imported beside the installed torch.
@@ -163,6 +163,6 @@ def _reader(published: Published) -> Callable[..., Any]:
         raise EnvironmentError(
             f"{published.title} needs torchvision once, to download it, and torchvision cannot be imported ({error}): "
             "install the torchvision that belongs to the installed torch, for example with "
-            "`pip install -U torch torchvision`"
+            f"`pip install -U torch torchvision`, or put {path.name} into {path.parent}"
         ) from error
     return reader
