@@ -18,7 +18,7 @@ from gradbench.report.build import build
 
 PICTURES = Path(__file__).parent / "images/reading"
 #: Sections of the page, by the id of their heading.
-SECTIONS = ("verdict", "claims", "errors", "layers", "snr", "profile", "training", "accuracy", "cost", "memory")
+SECTIONS = ("verdict", "sources", "errors", "layers", "snr", "profile", "training", "accuracy", "cost", "memory")
 MARGIN, TALLEST = 20, 620
 
 
