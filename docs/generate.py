@@ -29,7 +29,6 @@ from gradbench.data import DATASETS
 from gradbench.errors import EXIT_CODES
 from gradbench.models import MODELS
 from gradbench.registry import Registry
-from gradbench.report.markdown import plain
 from gradbench.report.rows import ClaimRow, claim_rows
 from gradbench.results import TABLES, Column
 from gradbench.strategies import STRATEGIES
@@ -50,6 +49,11 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def _code(text: str) -> str:
     """`text` as code that may hold a pipe, which ends a cell of a table between backticks."""
     return f"<code>{html.escape(text)}</code>" if "|" in text else f"`{text}`"
+
+
+def _plain(text: str) -> str:
+    """`text` with what Markdown or HTML would read as its own made harmless."""
+    return re.sub(r"([\\`*_\[\]])", r"\\\1", html.escape(text, quote=False))
 
 
 def _names(registry: Registry) -> str:
@@ -283,14 +287,17 @@ def _reproduction() -> str:
     """Every claim of every case with the source's number, ours and the verdict."""
     sections = []
     for one in _reproductions():
-        rows = []
-        for claim in one.claims:
-            place, _, number = claim.source.partition(": ")
-            ours = f"{claim.value} ({claim.interval})" if claim.interval else claim.value
-            status = f"{claim.symbol} {claim.status}{f': {claim.reason}' if claim.reason else ''}"
-            verdict = {"ours": ours, "verdict": status} if one.manifest else {}
-            rows.append({"claim": claim.says, "source": place, "what it says": number, "test": claim.test} | verdict)
-        table = _table(list(rows[0]), [list(map(plain, row.values())) for row in rows]) if rows else ""
+        rows = [
+            [
+                f"{claim.symbol} {claim.status}",
+                f"{claim.says}{f' ({claim.reason})' if claim.reason else ''}",
+                f"{claim.value} ({claim.interval})" if claim.interval else claim.value,
+                claim.test,
+                claim.source,
+            ]
+            for claim in one.claims
+        ]
+        table = _table(["verdict", "claim", "ours", "test", "source"], [list(map(_plain, row)) for row in rows])
         source = f" {one.case.source}." if one.case.source else ""
         ran = f"[Its run](../{one.folder}/README.md): {one.where}." if one.manifest else "Not measured yet:"
         sections.append(f"### {one.name}\n\n{one.case.title}.{source} {ran}\n\n```sh\n{one.command}\n```\n\n{table}")
