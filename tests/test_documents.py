@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import html
 import json
 import os
 import re
@@ -87,6 +89,29 @@ def commands(document: Path) -> list[str]:
 def test_generated_parts_are_up_to_date(document: Path) -> None:
     text = document.read_text()
     assert GENERATE["generated"](text) == text, "run python docs/generate.py"
+
+
+@pytest.mark.parametrize("case", sorted(path.stem for path in ROOT.glob("cases/*.toml")))
+def test_each_claim_stands_with_the_verdict_of_the_reference_run(case: str) -> None:
+    expected = {claim.says: "not measured" for claim in load(ROOT / f"cases/{case}.toml").claim}
+    run = ROOT / "reports/reference" / case / "claims.csv"
+    if run.exists():
+        with run.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        names = {claim.name: claim.says for claim in load(ROOT / f"cases/{case}.toml").claim}
+        for row in rows:  # in the run's words
+            expected.pop(names.get(row["claim"], ""), None)
+            expected[row["says"]] = row["status"]
+    text = (ROOT / "docs/reproduction.md").read_text().split(f"\n### {case}\n")[1].split("\n###")[0]
+    lines = [re.sub(r"\\(.)", r"\1", html.unescape(line)) for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(lines) == len(expected)
+    for says, status in expected.items():
+        (line,) = [line for line in lines if f" | {says} |" in line or f" | {says} (" in line]
+        assert line[2:].split(" | ")[0].endswith(f" {status}")
+    statuses = list(expected.values())
+    counts = [str(statuses.count(status) or "") for status in ("held", "not held", "not measured")]
+    (short,) = [line for line in (ROOT / "README.md").read_text().splitlines() if f"#{case})" in line]
+    assert [field.strip() for field in short.split("|")[3:6]] == counts
 
 
 @pytest.mark.parametrize(("title", "names"), [("Verdicts", VERDICTS), ("Statuses", CELL_STATUSES)])
