@@ -123,11 +123,30 @@ CELLS = Table(
             since=2,
         ),
         Column("step_seconds", "float", "median time of one forward and backward pass", "s", _LOWER, firm=False),
-        Column("time_ratio", "float", "step_seconds over that of the reference in the same cell", "", _LOWER, firm=False),
+        Column(
+            "time_ratio", "float", "step_seconds over that of the reference in the same cell", "", _LOWER, firm=False
+        ),
         Column("peak_bytes", "float", "most memory alive in a step above weights and batch", "byte", _LOWER),
         Column("saved_bytes", "float", "memory alive between the two passes above the same", "byte", _LOWER),
         Column("left_bytes", "float", "memory alive after the backward pass beyond the gradients", "byte", _LOWER),
         Column("bytes_per_pixel", "float", "peak_bytes divided by N*H*W of the input", "byte", _LOWER),
+        Column(
+            "planned_batch",
+            "int",
+            "largest batch whose step fits into train.memory_limit beside the data set, as a plan counts; 0 for none",
+            "",
+            _HIGHER,
+            since=3,
+        ),
+        Column(
+            "train_seconds",
+            "float",
+            "how long the strategy's whole training took, evaluations among it, beside the cells that ran then",
+            "s",
+            _LOWER,
+            firm=False,
+            since=3,
+        ),
         Column("wall_seconds", "float", "how long the whole cell took, all strategies", "s", "", firm=False),
         Column(
             "measuring_share", "float", "share of wall_seconds that was measuring, not training", firm=False, since=3

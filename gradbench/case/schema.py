@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from gradbench.case.sizes import read_size
 from gradbench.data import DATASETS
 from gradbench.models import MODELS
 from gradbench.registry import Registry
@@ -132,6 +133,15 @@ class Data(Section):
     """Number of classes; `synthetic` and `npz` take any, the others have their own."""
 
 
+def _as_bytes(value: Any) -> Any:
+    """A size such as "1GB" as its bytes; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if (size := read_size(value)) is None:
+        raise PydanticCustomError("no_size", "{value} is no size: 1GiB, 500MB or a number of bytes", {"value": value})
+    return size
+
+
 class Train(Section):
     """Training: the same seed, initialisation and data order for every strategy."""
 
@@ -139,6 +149,8 @@ class Train(Section):
     """Arithmetic of training and of what is measured: the last two by autocast, `tf32` in convolutions on a GPU."""
     optimizer: Literal["sgd", "adam", "rmsprop"] = "sgd"
     """SGD (Nesterov, where the momentum is above 0), Adam or RMSProp, each with the same schedule."""
+    memory_limit: Annotated[int, Field(gt=0), BeforeValidator(_as_bytes)] | None = None
+    """Bytes, or `1GB`, that training must fit into: on a GPU by its allocator, on a CPU by what a plan counts."""
     steps: Annotated[int, Field(ge=0)] = 0
     """Optimiser steps of a whole training."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gradbench.case.sizes import UNITS, read_size
 from gradbench.cli.tables import print_sentence, print_table
 from gradbench.errors import EnvironmentError, UsageError
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-
 
 class _Bytes(click.ParamType[int]):
     """`1GiB`, `500MB` or a number of bytes."""
@@ -31,11 +30,10 @@ class _Bytes(click.ParamType[int]):
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value.strip())
-        units = {unit.lower(): size for unit, size in _UNITS.items()}
-        if match is None or match[2].lower() not in units or not float(match[1]):
+        size = read_size(value)
+        if size is None:
             self.fail(f"{value!r} is no size: write 1GiB, 500MB or a number of bytes", param, ctx)
-        return int(float(match[1]) * units[match[2].lower()])
+        return size
 
 
 class _Image(click.ParamType[tuple[int, int]]):
@@ -157,5 +155,5 @@ def _count(value: float | str | None) -> str:
 
 def _size(value: float | str | None) -> str:
     size = float(value or 0)
-    unit = next((unit for unit in ("GiB", "MiB", "KiB") if abs(size) >= _UNITS[unit]), "B")
-    return f"{size / _UNITS[unit]:.4g} {unit}"
+    unit = next((unit for unit in ("GiB", "MiB", "KiB") if abs(size) >= UNITS[unit]), "B")
+    return f"{size / UNITS[unit]:.4g} {unit}"

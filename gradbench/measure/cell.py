@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from gradbench.data.dataset import Dataset
 from gradbench.measure.batch import pixels
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, Row, measure_step
+from gradbench.measure.limit import Room, limited
 from gradbench.measure.precision import PRECISIONS, InPrecision, Precision, use_precision
 from gradbench.measure.training import train
 from gradbench.measure.trial import try_step
@@ -92,6 +93,10 @@ class _Cell:
         resized = data.model_copy(update={"batch_size": measure.check_batch_size})
         return Batches(self.dataset, resized, self.seed, self.precision.dtype).fresh(measure.sgd_batches)
 
+    def limited(self, limit: int | None) -> AbstractContextManager[None]:
+        """Let the process have no more memory than this inside, in a cell that has a limit; None for all there is."""
+        return limited(self.device, limit) if self.settings.train.memory_limit else nullcontext()
+
     def finish(self) -> None:
         """Wait until the device has done what it was told."""
         if self.device.type == "cuda":
@@ -124,6 +129,10 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
         work = prepare(cell, torch.device(device))
     if cell.settings.measure.reference not in work.strategies:
         return work.findings.tables()
+    if cell.settings.train.memory_limit:
+        say("what fits into the memory limit")
+        with gate.shared(), work.measuring():
+            _measure_fit(work)
     if cell.settings.measure.cost:
         say("time and memory")
         with work.measuring():
@@ -175,6 +184,16 @@ def prepare(cell: Cell, device: torch.device) -> _Cell:
     return work
 
 
+def _measure_fit(work: _Cell) -> None:
+    """Note the largest batch that fits, and who does not fit: of such a strategy only time and memory are measured."""
+    room, batch = Room(work.settings, work.dataset, work.device), work.batches.batch(0)
+    for name, strategy in work.strategies.items():
+        fit = room.of(strategy, work.model, batch)
+        work.summary[name]["planned_batch"] = fit.planned_batch
+        if fit.over:
+            work.summary[name].update(status="oom", reason=fit.over)
+
+
 def _measure_cost(work: _Cell, gate: Gate) -> None:
     with gate.shared():
         model, batch = work.model(), work.batches.batch(0)
@@ -199,13 +218,13 @@ def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> No
         give_way(step)
         if step in settings.measure.at:
             say(f"gradients at step {step}")
-            with work.measuring():
+            with work.limited(None), work.measuring():
                 _measure_step(work, model, step, lambda: give_way(step))
             measured.add(step)
 
     with gate.shared():
         say(f"training with {_named(reference)}")
-        _train(work, work.reference, model, reference in trained, measure)
+        _train(work, work.reference, model, reference in trained and work.findings.works(reference), measure)
     if late := [step for step in settings.measure.at if step not in measured]:
         reason = (
             f"training with {_named(reference)} diverged before step {late[0]}, so that nothing could be measured there"
@@ -229,8 +248,11 @@ def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: C
     settings = work.settings
     summary = work.summary[strategy.name]
     steps = settings.train.steps if curve else max(settings.measure.at, default=0)
+    started, measuring = time.perf_counter(), work.measuring_seconds
     try:
-        points = train(model, strategy, work.batches, settings.train, steps=steps, curve=curve, at=at)
+        with work.limited(settings.train.memory_limit if curve else None):
+            points = train(model, strategy, work.batches, settings.train, steps=steps, curve=curve, at=at)
+            work.finish()
     except torch.OutOfMemoryError as error:
         if strategy is work.reference:
             raise
@@ -239,6 +261,7 @@ def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: C
     work.findings.rows["training"] += [{"strategy": strategy.name, **asdict(point)} for point in points]
     if not points:
         return
+    summary["train_seconds"] = time.perf_counter() - started - (work.measuring_seconds - measuring)
     last = points[-1]
     if last.diverged:
         summary.update(status="diverged", reason=f"the loss was not finite by step {last.step}")

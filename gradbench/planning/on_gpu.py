@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 
 import torch
 
 from gradbench.errors import UsageError
 from gradbench.measure.cost import measure_cost
+from gradbench.measure.limit import limited
+from gradbench.measure.need import Subject
 from gradbench.measure.step import take_step
 from gradbench.measure.training import make_optimizer
-from gradbench.planning.subject import Subject
 from gradbench.strategies.base import Strategy
 
 __all__ = ["OnGPU"]
@@ -34,7 +34,7 @@ class OnGPU:
             raise UsageError(
                 f"--memory: the GPU has {total / 2**30:.1f} GiB, which is less; --device cpu predicts alone"
             )
-        self.subject, self.device, self.share = subject, device, memory / total
+        self.subject, self.device, self.memory = subject, device, memory
 
     def largest_batch(self, strategy: Strategy, predicted: int, least: int) -> int | None:
         """Return the largest batch that fits, looked for around `predicted`, at least `least`; None for none."""
@@ -53,15 +53,11 @@ class OnGPU:
         return {name: cost.step_seconds / costs[reference].step_seconds for name, cost in costs.items()}
 
     def _fits(self, strategy: Strategy, count: int, depth: int | None) -> bool:
-        _empty()
-        torch.cuda.set_per_process_memory_fraction(self.share, self.device)
         try:
-            self._steps(strategy, count, depth)
+            with limited(self.device, self.memory):
+                self._steps(strategy, count, depth)
         except torch.OutOfMemoryError:
             return False
-        finally:
-            torch.cuda.set_per_process_memory_fraction(1.0, self.device)
-            _empty()
         return True
 
     def _steps(self, strategy: Strategy, count: int, depth: int | None) -> None:
@@ -97,8 +93,3 @@ def _around(predicted: int, least: int, fits: Callable[[int], bool]) -> int | No
         else:
             bad = middle
     return good
-
-
-def _empty() -> None:
-    gc.collect()
-    torch.cuda.empty_cache()

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from gradbench.errors import UsageError
+from gradbench.measure.need import Needs, Resident, Subject
 from gradbench.measure.precision import InPrecision
-from gradbench.planning.need import Needs, Resident
+from gradbench.measure.search import largest
 from gradbench.planning.on_gpu import OnGPU
-from gradbench.planning.search import largest
-from gradbench.planning.subject import Subject
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 

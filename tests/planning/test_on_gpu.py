@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gradbench.errors import UsageError
-from gradbench.planning.need import Needs
+from gradbench.measure.need import Needs
 from gradbench.planning.on_gpu import OnGPU
 from gradbench.planning.plan import Plan, make_plan
 from gradbench.planning.subject import subject_of

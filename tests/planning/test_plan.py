@@ -10,9 +10,10 @@ import torch
 
 from gradbench.errors import UsageError
 from gradbench.measure.memory import step_memory
+from gradbench.measure.need import Subject
 from gradbench.measure.training import make_optimizer
 from gradbench.planning.plan import Plan, make_plan
-from gradbench.planning.subject import Subject, subject_of
+from gradbench.planning.subject import subject_of
 from gradbench.strategies import STRATEGIES
 
 MEMORY = 1_600_000

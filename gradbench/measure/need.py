@@ -10,15 +10,63 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from gradbench.case.schema import Train
 from gradbench.measure.batch import Loss
 from gradbench.measure.fake import without_memory
 from gradbench.measure.memory import step_memory
+from gradbench.measure.precision import PRECISIONS, Precision
 from gradbench.measure.step import forward_passes
 from gradbench.measure.training import make_optimizer
-from gradbench.planning.subject import Subject
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Needs", "Resident"]
+__all__ = ["Needs", "Resident", "Subject"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network, its images and its training.
+
+    Attributes:
+        name: as it was asked for.
+        make: from a depth to the network and its loss, on torch's default device and in its default dtype.
+        depth: its own; None where it has none to choose.
+        period: blocks after which the growth of the network repeats itself, one more in each of its stages.
+        image: height and width of an image in pixels.
+        train: optimiser and arithmetic.
+    """
+
+    name: str
+    make: Callable[[int | None], tuple[nn.Module, Loss]]
+    depth: int | None
+    period: int
+    image: tuple[int, int]
+    train: Train
+
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic."""
+        return PRECISIONS[self.train.precision]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image."""
+        return self.image[0] * self.image[1]
+
+    def on(self, device: torch.device, depth: int | None) -> tuple[nn.Module, Loss]:
+        """Return the network in training mode and its loss, made on `device` in the dtype of its arithmetic."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(self.precision.dtype)
+        try:
+            with device:
+                model, loss = self.make(depth)
+        finally:
+            torch.set_default_dtype(before)
+        return model.train(), loss
+
+    def batch(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return `count` images (count, 3, H, W), uniform noise, and their classes, all 0."""
+        x = torch.rand(count, 3, *self.image, device=device, dtype=self.precision.dtype)
+        return x, torch.zeros(count, dtype=torch.long, device=device)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from gradbench.planning.search import largest
+from gradbench.measure.search import largest
 
 
 def test_it_is_what_counting_up_finds() -> None:

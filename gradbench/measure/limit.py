@@ -1,0 +1,127 @@
+"""A memory that training must fit into: what fits, and on a GPU a process that can have no more.
+
+A CPU's memory cannot be limited so: there the count of a plan decides.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gradbench.case.schema import Settings
+from gradbench.case.sizes import written_size
+from gradbench.data.batches import Minibatch
+from gradbench.data.dataset import Dataset
+from gradbench.measure.need import Needs, Subject
+from gradbench.measure.search import largest
+from gradbench.measure.step import take_step
+from gradbench.measure.training import make_optimizer
+from gradbench.models.build import build
+from gradbench.strategies.base import Strategy
+
+__all__ = ["Fit", "Room", "limited"]
+
+
+@contextmanager
+def limited(device: torch.device, limit: int | None) -> Iterator[None]:
+    """Let this process have no more of a GPU than `limit` bytes, or, with None, all of it; on a CPU do nothing.
+
+    It is a limit on what torch's allocator holds, its fragments among it, and not on the driver's own share.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.cuda.get_per_process_memory_fraction(device)
+    total = torch.cuda.get_device_properties(device).total_memory
+    _set_share(device, 1.0 if limit is None else min(1.0, limit / total))
+    try:
+        yield
+    finally:
+        _set_share(device, before)
+
+
+def _set_share(device: torch.device, share: float) -> None:
+    gc.collect()
+    torch.cuda.empty_cache()  # what is held already does not count against a limit
+    torch.cuda.set_per_process_memory_fraction(share, device)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a strategy's training fits.
+
+    Attributes:
+        planned_batch: the largest minibatch whose step fits, as a plan counts; 0 where two images do not fit, None
+            where only running it can tell.
+        over: why the cell's own minibatch does not fit, in one sentence; empty where it does.
+    """
+
+    planned_batch: int | None
+    over: str
+
+
+class Room:
+    """What fits into a memory beside the data set, which lies on the same device.
+
+    Args:
+        settings: with `train.memory_limit`.
+        dataset: on the device.
+        device: where training runs.
+    """
+
+    def __init__(self, settings: Settings, dataset: Dataset, device: torch.device) -> None:
+        limit = settings.train.memory_limit
+        assert limit is not None
+        self._limit, self._count, self._device = limit, settings.data.batch_size, device
+        self._data = sum(tensor.nbytes for tensor in vars(dataset).values() if isinstance(tensor, Tensor))
+
+        def make(depth: int | None) -> tuple[nn.Module, Callable[..., Tensor]]:
+            return build(settings.model, dataset.classes, settings.data.image_size), F.cross_entropy
+
+        size = (settings.data.image_size,) * 2
+        self._needs = Needs(Subject(settings.model.name, make, None, 1, size, settings.train), device)
+
+    def of(self, strategy: Strategy, model: Callable[[], nn.Module], batch: Minibatch) -> Fit:
+        """Return what fits with a strategy that applies: counted, and on a GPU tried with two steps of training.
+
+        Args:
+            strategy: how activations are had.
+            model: makes the network.
+            batch: the cell's minibatch.
+        """
+        planned = None if strategy.compiles else self._planned(strategy)
+        if self._device.type == "cuda":
+            return Fit(planned, self._tried(strategy, model, batch))
+        if planned is None or planned >= self._count:
+            return Fit(planned, "")
+        need = written_size(self._needs.of(strategy, self._count, None) + self._data)
+        return Fit(
+            planned,
+            f"a step on {self._count} images would take {need} with the data set, more than train.memory_limit, "
+            f"{written_size(self._limit)}; {f'a batch of {planned}' if planned else 'no batch'} fits (counted, since a "
+            "CPU's memory is not limited)",
+        )
+
+    def _planned(self, strategy: Strategy) -> int:
+        room = self._limit - self._data
+        return largest(lambda n: self._needs.of(strategy, n, None), room, 2, 2**20, second=self._count) or 0
+
+    def _tried(self, strategy: Strategy, model: Callable[[], nn.Module], batch: Minibatch) -> str:
+        try:
+            with limited(self._device, self._limit):
+                network = model().train()
+                optimizer = make_optimizer(network, self._needs.subject.train)
+                for _ in range(2):  # the optimiser has its state from the second on
+                    optimizer.zero_grad(set_to_none=True)
+                    take_step(network, strategy, batch)
+                    optimizer.step()
+                torch.cuda.synchronize(self._device)
+        except torch.OutOfMemoryError as error:
+            return f"two steps were tried within {written_size(self._limit)}: {str(error).splitlines()[0]}"
+        return ""
