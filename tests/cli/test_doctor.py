@@ -117,20 +117,6 @@ def test_several_gpus_are_named_and_two_kinds_warned_of(
     assert lines[1][2] == f"cuda:1: {names[1]}, 80 GiB, driver 570.1"
 
 
-@pytest.mark.parametrize(("names", "marks"), [("AA", ["ok", "ok"]), ("AB", ["ok", "ok", "!!"])])
-def test_several_gpus_are_named_and_two_kinds_warned_of(
-    call: Call, monkeypatch: pytest.MonkeyPatch, names: str, marks: list[str]
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    properties = [SimpleNamespace(name=name, total_memory=80 * 2**30) for name in names]
-    monkeypatch.setattr(torch.cuda, "get_device_properties", properties.__getitem__)
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(stdout="570.1\n"))
-    lines = [line.split(maxsplit=2) for line in call("doctor").output.splitlines() if " GPU " in line]
-    assert [mark for mark, _, _ in lines] == marks
-    assert lines[1][2] == f"cuda:1: {names[1]}, 80 GiB, driver 570.1"
-
-
 def test_a_forced_tf32_is_found(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gradbench.measure.precision.use_plain_float32", lambda: None)
     torch.backends.cudnn.allow_tf32 = True
