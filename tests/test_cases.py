@@ -14,6 +14,7 @@ import torch
 
 from gradbench.case.expand import expand
 from gradbench.case.find import shipped
+from gradbench.case.keys import setting_of
 from gradbench.case.load import load
 from gradbench.data import DATASETS
 from gradbench.measure.cell import run_cell
@@ -49,7 +50,8 @@ def test_every_network_of_the_quick_profile_can_be_built(name: str) -> None:
 
 @with_cases
 def test_the_first_cell_of_the_quick_profile_runs(name: str) -> None:
-    case = load(CASES[name], "quick", SHORTEST)
+    axes = {setting_of(axis) for axis in load(CASES[name], "quick").matrix}
+    case = load(CASES[name], "quick", [one for one in SHORTEST if one.partition("=")[0] not in axes])
     tables = run_cell(expand(case, name)[0], "cpu", GATE, say=lambda text: None)
     statuses = {row["strategy"]: (row["status"], row["reason"]) for row in tables["cells"]}
     assert {status for status, _ in statuses.values()} <= {"ok", "excluded"}, statuses

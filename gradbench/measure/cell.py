@@ -191,7 +191,7 @@ def _measure_fit(work: _Cell) -> None:
         fit = room.of(strategy, work.model, batch)
         work.summary[name]["planned_batch"] = fit.planned_batch
         if fit.over:
-            work.summary[name].update(status="oom", reason=fit.over)
+            work.summary[name].update(status="excluded", reason=fit.over)
 
 
 def _measure_cost(work: _Cell, gate: Gate) -> None:
