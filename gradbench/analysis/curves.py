@@ -17,7 +17,17 @@ from gradbench.analysis.axes import Axes
 from gradbench.analysis.statistics import median
 from gradbench.results import VERDICTS
 
-__all__ = ["against_axis", "by_tensor", "cost", "layer_map", "lowest_snr", "over_steps", "place", "profile"]
+__all__ = [
+    "against_axis",
+    "by_tensor",
+    "cost",
+    "layer_map",
+    "local_gain",
+    "lowest_snr",
+    "over_steps",
+    "place",
+    "profile",
+]
 
 
 def place(frame: pd.DataFrame, axes: Axes) -> pd.DataFrame:
@@ -66,11 +76,24 @@ def lowest_snr(activations: pd.DataFrame, axes: Axes) -> pd.DataFrame:
 
 
 def profile(activations: pd.DataFrame, axes: Axes) -> pd.DataFrame:
-    """Through the layers, medians over seeds: g, x, o*, s, step, p (position), kind, snr, gates, alpha."""
+    """Through the layers, medians over seeds: g, x, o*, s, step, p (position), kind, snr, gates, alpha, theory."""
     frame = place(activations, axes)
     groups = frame.groupby(_keys(axes, "s", "step", "position", "kind"), sort=False)
-    columns = {"snr": ("snr_db", "median"), "gates": ("flipped_gates", "median"), "alpha": ("alpha", "median")}
+    columns = {
+        "snr": ("snr_db", "median"),
+        "gates": ("flipped_gates", "median"),
+        "alpha": ("alpha", "median"),
+        "theory": ("alpha_theory", "median"),
+    }
     return groups.agg(**columns).reset_index().rename(columns={"position": "p"})
+
+
+def local_gain(activations: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """Alpha of the median layer of each kind against the axis: g, x, o*, s, step, kind, y, lo, hi, n, theory."""
+    keys = _keys(axes, "s", "step", "kind")
+    layers = place(activations, axes).groupby([*keys, "seed"], sort=False)[["alpha", "alpha_theory"]].median()
+    theory = layers.groupby(keys, sort=False)["alpha_theory"].median().rename("theory").reset_index()
+    return _over_seeds(layers.reset_index(), keys, "alpha").merge(theory, on=keys)
 
 
 def layer_map(gradients: pd.DataFrame, axes: Axes) -> pd.DataFrame:

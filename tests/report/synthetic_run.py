@@ -259,6 +259,7 @@ def _activations(
             "snr": 10 ** (decibels / 10),
             "snr_db": decibels,
             "alpha": None if decibels == math.inf else 10 ** (-0.8 if kind == "activation" else -0.1),
+            "alpha_theory": None if kind == "coupling" else 10 ** (-0.8 if kind == "activation" else 0),
             "flipped_gates": min(0.5, 0.3 * 10 ** (-decibels / 20)) if kind == "activation" else None,
         }
 

@@ -6,6 +6,7 @@ from gradbench.analysis.tables import Run
 from gradbench.report.figure import Figure, Scene
 from gradbench.report.figures.cost import cost_figure, memory_figure
 from gradbench.report.figures.errors import error_figure
+from gradbench.report.figures.gain import OF_LAYERS, gain_figure
 from gradbench.report.figures.layers import layer_figure
 from gradbench.report.figures.profile import profile_figure
 from gradbench.report.figures.snr import snr_figure
@@ -31,6 +32,7 @@ def figures(run: Run, scene: Scene) -> list[Figure]:
         error_figure(cells, scene, references),
         layer_figure(gradients, scene),
         snr_figure(activations, scene, references),
+        *([gain_figure(activations, scene, references)] if scene.axes.along in OF_LAYERS else []),
         *through,
         final_figure(cells, scene, references),
         cost_figure(cells, scene),

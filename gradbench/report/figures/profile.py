@@ -12,7 +12,7 @@ import pandas as pd
 from gradbench.analysis.curves import profile
 from gradbench.case.schema import Reference
 from gradbench.report.figure import Control, Figure, Key, Scene, missing
-from gradbench.report.figures.series import Line, marked
+from gradbench.report.figures.series import EXPECTED, Line, expectations, marked
 from gradbench.report.figures.sources import Across, source_keys, source_layers, source_rows
 from gradbench.report.palette import SHAPES
 from gradbench.report.scales import ChosenScale, decibels, logarithmic
@@ -62,10 +62,11 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
     charts = []
     placed = frame
     for column, label, title in shown:
-        fit = partial(decibels if column == "snr" else logarithmic, columns=[column])
+        drawn = [column, "theory"] if column == "alpha" else [column]
+        fit = partial(decibels if column == "snr" else logarithmic, columns=drawn)
         theirs = sources.assign(snr=sources["y"]) if column == "snr" else sources.iloc[:0]
         scale = ChosenScale.over(pd.concat([frame, theirs]) if len(theirs) else frame, controls, fit)
-        placed = placed.assign(**{column: _rounded(scale.place(frame, [column])[column])})
+        placed = placed.assign(**scale.place(frame, drawn)[drawn].apply(_rounded))
         base = scene.chart("profile", controls).transform_filter(f"isValid(datum.{column})")
         base = base.encode(x=across, y=alt.Y(f"{column}:Q", scale=scale.scale(), axis=scale.axis(title)))
         points = base.mark_point(filled=True, size=40, opacity=1).encode(
@@ -74,14 +75,18 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
             tooltip=[
                 alt.Tooltip("p:Q", title="position"),
                 alt.Tooltip("kind:N", title="layer"),
-                alt.Tooltip(f"{column}:Q", title=label, format=".3~g"),
+                *(
+                    alt.Tooltip(f"{one}:Q", title=names, format=".3~g")
+                    for one, names in zip(drawn, (label, "in theory"), strict=False)
+                ),
             ],
         )
         lines: tuple[Line, ...] = ((0.0, "0 dB", "bottom"),) if column == "snr" else ()
         rules = marked(lines, scale.scale(), scale.axis(title))
         up = alt.Y("y:Q", scale=scale.scale(), axis=scale.axis(title))
         dashed = source_layers(theirs, scene, controls, up, across, (0, float(frame["p"].max())), _POSITION)
-        chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), *dashed, points, *rules)
+        rings = [expectations(base, "theory", scale.scale(), scale.axis(title))] if column == "alpha" else []
+        chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), *dashed, points, *rings, *rules)
         words = f"Chart: {label} of every rebuilt activation by its position in the network."
         charts.append(scene.finish(chart, controls, words, column, params=[scale.param()]))
     variant = Control("variant", "measure", tuple((label, column) for column, label, _ in shown), shown[0][0])
@@ -90,12 +95,14 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
         question,
         "One point a layer whose input was rebuilt, median over seeds. The backward pass walks from right to left: "
         "higher is better for SNR and its local gain, lower for flipped gates. At 0 dB "
-        "the error is as large as the signal." + (" Dashed: what the source measured." if len(sources) else ""),
+        "the error is as large as the signal. Hollow, of the local gain: what small white noise in a layer's output "
+        "would leave, in closed form." + (" Dashed: what the source measured." if len(sources) else ""),
         tuple(charts),
         scene.groups(frame),
         (variant, *controls),
         (
             *(Key(kind, colour, SHAPES[shape]) for kind, colour, shape in zip(kinds, colours, shapes, strict=True)),
+            *([EXPECTED] if frame["theory"].notna().any() else []),
             *source_keys(sources),
         ),
         {"profile": placed},

@@ -8,15 +8,18 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from gradbench.report.figure import Control, Scene
+from gradbench.report.figure import Control, Key, Scene
 from gradbench.report.figures.sources import source_layers
 from gradbench.report.scales import ChosenScale, Scale
 from gradbench.report.words import number
 
-__all__ = ["Line", "banded", "marked", "with_text"]
+__all__ = ["EXPECTED", "Line", "banded", "expectations", "marked", "with_text"]
 
 #: On an axis with more places than these, those of the sources are not named.
 _MOST_TICKS = 12
+_RING = "M6 1a5 5 0 1 0 0 10a5 5 0 1 0 0-10zM6 2.3a3.7 3.7 0 1 1 0 7.4a3.7 3.7 0 1 1 0-7.4z"
+#: What hollow marks mean, for the keys.
+EXPECTED = Key("hollow: white noise, in theory", "var(--ink-2)", _RING, selects=False)
 #: A horizontal line to compare with: its value, its words, and which edge of the words stands on it.
 Line = tuple[float, str, Literal["bottom", "top"]]
 
@@ -43,6 +46,7 @@ def banded(
     colour: alt.Color,
     shape: alt.Shape,
     lines: Sequence[Line] = (),
+    expected: str = "",
     sources: pd.DataFrame | None = None,
 ) -> alt.LayerChart | alt.FacetChart:
     """Median lines with points over bands from the lowest to the highest seed, on one panel.
@@ -57,6 +61,7 @@ def banded(
         colour: encoding of the series.
         shape: the same in symbols.
         lines: horizontal lines to compare with, see `marked`.
+        expected: the field of what theory has in the place of `y`, if there is one.
         sources: the sources' values, see `source_rows`.
     """
     field, title, ticks = x
@@ -68,7 +73,14 @@ def banded(
     across = alt.X(
         f"{field}:Q",
         scale=x_scale,
-        axis=alt.Axis(title=title, values=named, labelExpr="toString(datum.value)", grid=False),
+        axis=alt.Axis(
+            title=title,
+            values=named,
+            labelExpr="toString(datum.value)",
+            labelOverlap="greedy",
+            labelSeparation=6,
+            grid=False,
+        ),
     )
     up = alt.Y("y:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title))
     base = scene.chart(data, controls).encode(x=across, color=colour)
@@ -84,7 +96,17 @@ def banded(
     median = base.mark_line(strokeWidth=2, aria=False).encode(y=up)
     points = base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip)
     theirs = [] if sources is None else source_layers(sources, scene, controls, up, across, (low, high))
-    return alt.layer(band, *rules, *theirs, median, points)
+    rings = [expectations(base, expected, y_scale.scale(), y_scale.axis(y_title))] if expected else []
+    return alt.layer(band, *rules, *theirs, median, points, *rings)
+
+
+def expectations(base: alt.Chart, field: str, scale: alt.Scale, axis: alt.Axis) -> alt.Chart:
+    """Hollow marks at what theory says: around the point where it is right."""
+    there = base.transform_filter(f"isValid(datum.{field})").encode(
+        y=alt.Y(f"{field}:Q", scale=scale, axis=axis), color=alt.value("var(--ink-2)")
+    )
+    rings: alt.Chart = there.mark_point(filled=False, size=120, strokeWidth=1.25, opacity=1, aria=False)
+    return rings
 
 
 def marked(lines: Sequence[Line], scale: alt.Scale, axis: alt.Axis) -> list[alt.Chart]:

@@ -195,7 +195,7 @@
     };
     for (const select of section.querySelectorAll("[data-control]")) {
       const name = select.dataset.control;
-      select.value = JSON.stringify(choices[name]);
+      select.selectedIndex = [...select.options].findIndex((option) => JSON.parse(option.value) === choices[name]);
       select.addEventListener("change", () => {
         choices[name] = JSON.parse(select.value);
         if (name === "variant") redraw();
