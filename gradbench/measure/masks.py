@@ -2,11 +2,13 @@
 
 Two looks. From outside: the gradient must not change with where the random streams stand when the backward pass begins.
 From inside: the gradient that a random module passes on is held against that of the module alone, run again on the
-same input from the same random state, and from others: is it nearer to the first, by as much as these are apart?
+same input from the same random state, and from others: is it nearer to the first, by as much as these are apart? Where
+a strategy's own error is larger than what lies between two masks, one step may answer wrongly, and several are asked.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +31,10 @@ __all__ = ["drawn_in_backward", "other_masks", "random_modules"]
 
 #: Fresh draws that tell how far apart two masks are.
 _DRAWS = 4
+#: Steps that are made where one suggests other masks.
+_STEPS = 12
+#: Standard errors that must lie between them and the forward pass's masks.
+_CLEAR = 4
 #: What rounding to eight bits of mantissa may change, in power.
 _ROUNDING = 1e-4
 
@@ -102,8 +108,34 @@ def other_masks(
     What runs compiled cannot be looked into, and is passed over. With `drawn` it is known that there are other draws,
     and whatever is off by more than rounding has one.
     """
-    watch = _Watch([module for _, module in modules], next(model.parameters()).device)
-    with watch, preserved(model, 0):
+    likenesses = partial(_likenesses, model, dict(modules), reference, strategy, batch, loss, drawn)
+    first = likenesses(seed=0)
+    suspects = [name for name, _ in modules if min(first[name], default=1) < 0.5]
+    if drawn or not suspects:
+        return suspects
+    more = [first, *(likenesses(seed=seed) for seed in range(1, _STEPS))]
+    return [name for name in suspects if any(map(_is_other, zip(*(step[name] for step in more), strict=False)))]
+
+
+def _is_other(likenesses: tuple[float, ...]) -> bool:
+    """Return whether the same place of several steps is nearer to 0, other draws, than to 1, and clearly not at 1."""
+    mean, spread = statistics.mean(likenesses), statistics.stdev(likenesses)
+    return mean < 0.5 and mean + _CLEAR * spread / len(likenesses) ** 0.5 < 1
+
+
+def _likenesses(
+    model: nn.Module,
+    modules: dict[str, nn.Module],
+    reference: Strategy,
+    strategy: Strategy,
+    batch: Batch,
+    loss: Loss,
+    drawn: bool,
+    seed: int,
+) -> dict[str, list[float]]:
+    """Make a step and return for each module, by name, the likeness of each gradient that passed through it."""
+    watch = _Watch(list(modules.values()), next(model.parameters()).device)
+    with watch, preserved(model, seed):
         model.zero_grad(set_to_none=True)
         with strategy.applied_to(model):
             for forward in forward_passes(model, strategy, batch, loss):
@@ -112,7 +144,7 @@ def other_masks(
                 watch.forward = False
                 value.backward()
     with preserved(model), reference.applied_to(model):
-        return [name for name, module in modules if watch.strays(module, drawn)]
+        return {name: watch.likenesses(module, drawn) for name, module in modules.items()}
 
 
 @dataclass(frozen=True)
@@ -181,33 +213,36 @@ class _Watch:
             if leaf.requires_grad:
                 leaf.register_hook(partial(passed.outputs.__setitem__, place))
 
-    def strays(self, module: nn.Module, drawn: bool) -> bool:
-        """Return whether a gradient that passed through `module` is that of no call of the forward pass.
+    def likenesses(self, module: nn.Module, drawn: bool) -> list[float]:
+        """Return how like each gradient that passed through `module` is to that of a call of the forward pass.
 
-        What comes in not finite is another module's fault.
+        What comes in not finite is another module's fault, and left out.
         """
-        return any(
-            not any(self._is_of(module, one, passed, drawn) for one in self.calls[module])
+        return [
+            max((self._likeness(module, one, passed, drawn) for one in self.calls[module]), default=0.0)
             for passed in self.passed[module]
             if passed.inputs and passed.outputs and all(map(_finite, passed.outputs.values()))
-        )
+        ]
 
-    def _is_of(self, module: nn.Module, one: _Call, passed: _Passed, drawn: bool) -> bool:
+    def _likeness(self, module: nn.Module, one: _Call, passed: _Passed, drawn: bool) -> float:
+        """Return 1 where a gradient has the masks of a call, and 0 where it has others: on average, if it has an error.
+
+        An error that knows nothing of masks is as large from either: from fresh draws such a gradient is farther than
+        from the true one by what lies between them. With masks of its own it is as far from all.
+        """
         true = self._replayed(module, one, passed, None)
         if true is None:
-            return False
+            return 0.0
         found = torch.cat([passed.inputs[place].flatten() for place in sorted(passed.inputs)]).double()
         distance = float((found - true).square().sum())
         if distance == 0 or drawn:
-            return distance <= _ROUNDING * float(true.square().sum())
+            return float(distance <= _ROUNDING * float(true.square().sum()))
         fresh = [self._replayed(module, one, passed, seed) for seed in range(_DRAWS)]
         draws = [draw for draw in fresh if draw is not None]
         apart = sum(float((draw - true).square().sum()) for draw in draws)
         if apart == 0:
-            return distance <= _ROUNDING * float(true.square().sum())
-        # An error that knows nothing of masks is as large from either: from the fresh draws the found gradient is
-        # farther by what lies between them and the true one. With masks of its own it is as far from all.
-        return sum(float((found - draw).square().sum()) - distance for draw in draws) > apart / 2
+            return 1.0  # these draws make no difference
+        return sum(float((found - draw).square().sum()) - distance for draw in draws) / apart
 
     def _replayed(self, module: nn.Module, one: _Call, passed: _Passed, seed: int | None) -> Tensor | None:
         """Return the gradients of the inputs of the module alone, from its own random state or from `seed`."""
