@@ -20,8 +20,12 @@ _OWN = re.compile("gradbench(?!, against)")
 
 @dataclass(frozen=True)
 class Beside:
-    """The claims of sources and our own, what differs from the sources' setup, and the sources' values."""
+    """The claims of sources and our own, what differs from the sources' setup, and the sources' values.
 
+    `profile` is the run's where it is not the one that the differences are of; else empty.
+    """
+
+    profile: str
     claims: tuple[ClaimRow, ...]
     own: tuple[ClaimRow, ...]
     differences: tuple[Difference, ...]
@@ -36,7 +40,9 @@ def beside_the_source(run: Run, claims: Sequence[dict[str, Any]]) -> Beside:
     """What the sources say and the run has; `claims` are rows of `results.CLAIMS`."""
     rows = claim_rows(claims)
     own = [bool(_OWN.match(row.source)) for row in rows]
+    profile = str(run.manifest.get("profile") or "full")
     return Beside(
+        "" if profile == "full" else profile,
         tuple(row for row, ours in zip(rows, own, strict=True) if not ours),
         tuple(row for row, ours in zip(rows, own, strict=True) if ours),
         tuple(differences_of(run)),

@@ -73,6 +73,8 @@ def _beside(beside: Beside) -> Iterator[str]:
     """What the sources say and the run has, then the claims of our own."""
     if beside:
         yield "## Beside the source"
+    if beside and beside.profile:
+        yield f"Of the case's full profile are what differs and the source's values; this run is of {plain(beside.profile)}."
     if beside.claims:
         yield _claims(beside.claims)
     if beside.differences:

@@ -71,8 +71,19 @@ def test_a_run_of_an_older_case_has_no_differences(make_run: Callable[..., Path]
     (run / "manifest.json").write_text(json.dumps(manifest))
     page = build(run).read_text(encoding="utf-8")
     assert "What differs" not in page
-    assert "one by one" not in page
+    assert "The source's values" not in page
     assert section(page, "sources").count('id="claim-') == 3
+
+
+def test_a_smaller_profile_is_told_from_the_one_that_differences_are_of(
+    make_run: Callable[..., Path], page: str
+) -> None:
+    run = make_run(depths=(3,), slopes=(0.2,), seeds=1)
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | {"profile": "quick"}))
+    assert "this run has the profile quick" in section(build(run).read_text(encoding="utf-8"), "sources")
+    assert "this run is of quick" in (run / "summary.md").read_text(encoding="utf-8")
+    assert "this run has the profile" not in section(page, "sources")
 
 
 def test_without_a_source_there_are_claims_alone(make_run: Callable[..., Path]) -> None:

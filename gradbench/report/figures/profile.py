@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 
@@ -56,9 +57,10 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
     sources = source_rows(references, {("activations", "snr_db"): {}}, frame, scene, across=_POSITION)
     across = alt.X(
         "p:Q",
-        scale=alt.Scale(nice=False, padding=12),
+        scale=alt.Scale(domain=[0, alt.ExprRef("reach")], nice=False, padding=12),
         axis=alt.Axis(title="position, 0 next to the image", grid=False, tickMinStep=1, format="d"),
     )
+    reach = _reach(pd.concat([frame, sources]) if len(sources) else frame, controls)
     charts = []
     placed = frame
     for column, label, title in shown:
@@ -88,7 +90,7 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
         rings = [expectations(base, "theory", scale.scale(), scale.axis(title))] if column == "alpha" else []
         chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), *dashed, points, *rings, *rules)
         words = f"Chart: {label} of every rebuilt activation by its position in the network."
-        charts.append(scene.finish(chart, controls, words, column, params=[scale.param()]))
+        charts.append(scene.finish(chart, controls, words, column, params=[scale.param(), reach]))
     variant = Control("variant", "measure", tuple((label, column) for column, label, _ in shown), shown[0][0])
     return Figure(
         name,
@@ -107,6 +109,18 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
         ),
         {"profile": placed},
     )
+
+
+def _reach(frame: pd.DataFrame, controls: Sequence[Control]) -> dict[str, str]:
+    """The parameter that holds the last position of a panel's network, at the chosen depth where there is a choice."""
+    chosen = any(control.name == "x" for control in controls)
+    last: dict[str, dict[str, float]] = {}
+    for keys, position in frame.groupby(["g", "x"] if chosen else ["g"])["p"].max().items():
+        group, *place = keys if isinstance(keys, tuple) else (keys,)
+        last.setdefault(str(group), {})["".join(f"{one:g}" for one in place)] = float(position)
+    at = "choice_x" if chosen else "''"
+    known = json.dumps(last, ensure_ascii=False)
+    return {"name": "reach", "expr": f"(({known})[choice_group] || {{}})[{at}] || {float(frame['p'].max())}"}
 
 
 def _rounded(values: pd.Series) -> pd.Series:
