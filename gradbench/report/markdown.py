@@ -74,7 +74,7 @@ def _beside(beside: Beside) -> Iterator[str]:
     if beside:
         yield "## Beside the source"
     if beside and beside.profile:
-        yield f"Of the case's full profile are what differs and the source's values; this run is of {plain(beside.profile)}."
+        yield f"What differs and the source's values are of the full profile; this run is of {plain(beside.profile)}."
     if beside.claims:
         yield _claims(beside.claims)
     if beside.differences:
