@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gradbench.analysis.references import Pair, pairs
 from gradbench.analysis.tables import Run
 from gradbench.case.schema import Reference
-from gradbench.report.words import axis_name, interval, number
+from gradbench.report.words import MINUS, axis_name, interval, number
 from gradbench.results import TABLES
 
 __all__ = ["CurveRow", "ReferenceRow", "ReferenceTable", "reference_table", "references_of"]
@@ -87,7 +87,7 @@ def _row(reference: Reference, pair: Pair) -> ReferenceRow:
         label=reference.label,
         quantity=_quantity(reference),
         place=", ".join([*_where(reference), *along]),
-        theirs=number(pair.theirs),
+        theirs=_as_given(pair.theirs),
         ours=number(pair.ours),
         difference=number(difference),
         keys=(f"{pair.theirs:.6g}", f"{pair.ours:.6g}", f"{difference:.6g}"),
@@ -102,14 +102,19 @@ def _curve(reference: Reference, measured: Sequence[Pair]) -> CurveRow:
         quantity=_quantity(reference),
         place=", ".join([*_where(reference), *([f"along {axis_name(reference.along)}"] if reference.along else [])]),
         values=len(measured),
-        theirs=_ends([pair.theirs for pair in measured]),
-        ours=_ends([pair.ours for pair in measured]),
+        theirs=_ends([_as_given(pair.theirs) for pair in measured]),
+        ours=_ends([number(pair.ours) for pair in measured]),
         difference=number(differences[0]) if len(measured) == 1 else interval(differences[0], differences[-1]),
     )
 
 
-def _ends(values: Sequence[float]) -> str:
-    return " to ".join(dict.fromkeys(number(value) for value in (values[0], values[-1])))
+def _ends(values: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys((values[0], values[-1])))
+
+
+def _as_given(value: float) -> str:
+    """A source's value with all digits that it has."""
+    return f"{value:,.6g}".replace("-", MINUS)
 
 
 def _quantity(reference: Reference) -> str:

@@ -63,7 +63,7 @@ REFERENCES = [
             "where": {"model": "layerwise", "depth": 5, "negative_slope": 0.2, "step": 0},
         },
         "along": "position",
-        "points": [[0, 20.0], [2, 35.0], [99, 90.0]],
+        "points": [[0, 20.0], [2, 35.125], [99, 90.0]],
     },
     {
         "name": "level",

@@ -60,6 +60,7 @@ def test_a_curve_is_one_line_of_the_summary(folder: Path) -> None:
     low, high = (float(text.replace("\N{MINUS SIGN}", "-")) for text in table.curves[0].difference.split(" to "))
     assert [low, high] == pytest.approx(apart, rel=0.01)
     assert statistics.mean(apart) != 0
+    assert [curve.theirs for curve in table.curves] == ["80 to 60", "20 to 35.125", "352"]
     assert table.curves[0].place == "layerwise, negative slope 0.2, step 0, along depth"
 
 

@@ -76,7 +76,7 @@ def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]
     figure = shown["profile"]
     assert [chart.variant for chart in figure.charts] == ["snr", "gates", "alpha"]
     here: dict[str, Any] = {"x": 5, "o0": 0.2, "step": 0}
-    points = [(0, 20), (2, 35), (99, 90)]
+    points = [(0, 20), (2, 35.125), (99, 90)]
     assert theirs(svg_of(figure, "layerwise", **here), "Figure 10", "position") == points
     assert theirs(svg_of(figure, "layerwise", 1, **here), "Figure 10", "position") == []
     for other in ({"x": 3}, {"o0": 0.1}, {"step": 200}):
