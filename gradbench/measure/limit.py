@@ -97,7 +97,8 @@ class Room:
         """
         planned = None if strategy.compiles else self._planned(strategy)
         if self._device.type == "cuda":
-            return Fit(planned, self._tried(strategy, model, batch))
+            over = self._tried(strategy, model, batch)
+            return Fit(planned, f"{over} (a plan counts room for a batch of {planned})" if over and planned else over)
         if planned is None or planned >= self._count:
             return Fit(planned, "")
         need = written_size(self._needs.of(strategy, self._count, None) + self._data)
