@@ -17,7 +17,7 @@ from gradbench.errors import UsageError
 from gradbench.measure.batch import Batch, Loss, pixels
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, measure_step
-from gradbench.measure.trial import try_step
+from gradbench.measure.trial import try_step, why_excluded
 from gradbench.strategies.stored import Stored
 
 __all__ = ["audit"]
@@ -82,7 +82,7 @@ def audit(
         floor = check_training_step(model, reference, given, loss_fn)
         notes = {}
         for strategy in (reference, *picked):
-            reason = strategy.applies_to(model)
+            reason = why_excluded(model, strategy, given[0])
             findings.plan(strategy.name, reason)
             notes[strategy.name] = () if reason else tuple(strategy.notes(model))
             findings.summary[strategy.name]["notes"] = "; ".join(notes[strategy.name])

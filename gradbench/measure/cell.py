@@ -22,14 +22,14 @@ from gradbench.measure.findings import Findings, Row, measure_step
 from gradbench.measure.limit import Room, limited
 from gradbench.measure.precision import PRECISIONS, InPrecision, Precision, use_precision
 from gradbench.measure.training import train
-from gradbench.measure.trial import try_step
+from gradbench.measure.trial import try_step, why_excluded
 from gradbench.models.build import build
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Gate", "prepare", "run_cell"]
 
-#: Of the step that is tried with the code of others.
+#: Of what is tried before anything is measured.
 _TRIED_IMAGES = 4
 
 
@@ -169,14 +169,15 @@ def prepare(cell: Cell, device: torch.device) -> _Cell:
         precision=precision,
     )
     model = work.model()
+    x, y = work.batches.batch(0)
+    tried = x[:_TRIED_IMAGES], y[:_TRIED_IMAGES]
     for name, strategy in list(work.strategies.items()):
-        reason = precision.unavailable(device) or strategy.applies_to(model)
+        reason = precision.unavailable(device) or why_excluded(model, strategy, tried)
         work.findings.plan(name, reason, reference)
         work.summary[name]["notes"] = "" if reason else "; ".join(strategy.notes(model))
         failure = None
         if strategy.foreign and not reason:
-            x, y = work.batches.batch(0)
-            failure = try_step(model, strategy, (x[:_TRIED_IMAGES], y[:_TRIED_IMAGES]))
+            failure = try_step(model, strategy, tried)
         if failure:
             work.summary[name].update(failure._asdict())
         if reason or failure:

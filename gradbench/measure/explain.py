@@ -20,6 +20,7 @@ from gradbench.errors import UsageError
 from gradbench.invertible import Chain
 from gradbench.measure.batch import Batch, Loss, call
 from gradbench.measure.gradients import Comparison, measure_gradients, preserved
+from gradbench.measure.trial import why_excluded
 from gradbench.measure.verdict import verdict, worst
 from gradbench.results import RIGHT
 from gradbench.strategies.base import Strategy
@@ -149,14 +150,14 @@ def explain(
     Raises:
         UsageError: the strategy does not apply to the model, or there are fewer than three minibatches.
     """
-    if reason := strategy.applies_to(model):
+    if len(batches) < 3:
+        raise UsageError(f"{len(batches)} minibatches are too few: a verdict needs three or more")
+    if reason := why_excluded(model, strategy, batches[0]):
         raise UsageError(f"{strategy.name} cannot be explained: {reason}")
     if strategy.chunks > 1:
         raise UsageError(
             f"{strategy.name} cannot be explained: it divides the minibatch, which no part of the model does"
         )
-    if len(batches) < 3:
-        raise UsageError(f"{len(batches)} minibatches are too few: a verdict needs three or more")
     work = _Work(model, loss, batches, strategy.on_parts(), right, reference or Stored(), truth_batches)
     whole = work.measure([strategy])[strategy.name]
     parts: list[Part] = []

@@ -17,9 +17,14 @@ from gradbench.measure.memory import step_memory
 from gradbench.measure.precision import PRECISIONS, Precision
 from gradbench.measure.step import forward_passes
 from gradbench.measure.training import make_optimizer
+from gradbench.measure.trial import why_excluded
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Needs", "Resident", "Subject"]
+
+
+#: Images of a pass that asks what a model is: a batch norm needs two where an image has one position left.
+_FEW = 2
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,10 @@ class Needs:
         """Return why nothing can be told of a strategy, in one sentence, or None."""
         if strategy.compiles:
             return "what torch.compile makes of a model takes memory that only running it can tell"
+        if reason := self.subject.precision.unavailable(self.device):
+            return reason
         with self._model(self.subject.depth) as (model, _):
-            return self.subject.precision.unavailable(self.device) or strategy.applies_to(model)
+            return why_excluded(model, strategy, self.subject.batch(_FEW, self.device))
 
     def far(self, strategy: Strategy, count: int, asked: int) -> Callable[[int], float]:
         """Return the bytes of a step on `count` images as a function of the depth.

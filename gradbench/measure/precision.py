@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +86,10 @@ class InPrecision(Strategy):
     def applies_to(self, model: nn.Module) -> str | None:
         """Return what the strategy says."""
         return self.strategy.applies_to(model)
+
+    def finds_nothing(self, model: nn.Module, forward: Callable[[], object]) -> str | None:
+        """Return what the strategy says."""
+        return self.strategy.finds_nothing(model, forward)
 
     def notes(self, model: nn.Module) -> list[str]:
         """Return what the strategy says."""

@@ -10,6 +10,7 @@ import copy
 import os
 import signal
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +19,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from gradbench.measure.batch import Batch, Loss
+from gradbench.measure.batch import Batch, Loss, call
 from gradbench.measure.gradients import gradients_of, preserved
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Failure", "in_one_line", "try_step"]
+__all__ = ["Failure", "in_one_line", "try_step", "why_excluded"]
 
 #: After which the process of its own is ended.
 _LONGEST_SECONDS = 120
@@ -53,6 +54,17 @@ def try_step(model: nn.Module, strategy: Strategy, batch: Batch, loss: Loss = F.
     except Exception as error:
         return Failure("error", f"one step was tried: {in_one_line(error)}")
     return None
+
+
+def why_excluded(model: nn.Module, strategy: Strategy, batch: Batch) -> str | None:
+    """Return why `strategy` cannot be applied to the model, or would change nothing of it; None where neither is so.
+
+    One forward pass may be run. The model and all random streams stay as they are.
+    """
+    if reason := strategy.applies_to(model):
+        return reason
+    with preserved(model):
+        return strategy.finds_nothing(model, partial(call, model, batch[0]))
 
 
 def _signal_of_a_step(model: nn.Module, strategy: Strategy, batch: Batch, loss: Loss) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -44,6 +45,17 @@ class Strategy(ABC):
 
     def applies_to(self, model: nn.Module) -> str | None:
         """Return None, or in one sentence why this strategy cannot be applied to `model`."""
+        return None
+
+    def finds_nothing(self, model: nn.Module, forward: Callable[[], object]) -> str | None:
+        """Return None, or in one sentence why it would change nothing of `model`, where only a forward pass tells.
+
+        It is asked of whole models that it applies to; on parts in which it finds nothing a strategy does nothing.
+
+        Args:
+            model: in training mode.
+            forward: runs the model once, on any minibatch.
+        """
         return None
 
     def notes(self, model: nn.Module) -> list[str]:

@@ -78,7 +78,9 @@ class Synthesizer:
         for parameter in layers[-1].parameters():
             nn.init.zeros_(parameter)
         self.network = nn.Sequential(layers[0], norms[0], nn.ReLU(), layers[1], norms[1], nn.ReLU(), layers[2])
-        self.network.to(like.device, torch.promote_types(like.dtype, torch.float32))
+        weight, dtype = layers[0].weight, torch.promote_types(like.dtype, torch.float32)
+        if (weight.device, weight.dtype) != (like.device, dtype):  # nothing moves tensors without values
+            self.network.to(like.device, dtype)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=learning_rate)
         self.size: Tensor | None = None
 
@@ -86,7 +88,7 @@ class Synthesizer:
         """Return the prediction for the activation x, and learn from the gradient that it replaces."""
         target = gradient.to(next(self.network.parameters()).dtype)
         size = target.square().mean().sqrt().clamp_min(torch.finfo(target.dtype).tiny)
-        self.size = size if self.size is None else torch.lerp(self.size, size, 0.1)
+        self.size = size if self.size is None else self.size.lerp_(size, 0.1)
         with torch.enable_grad():
             prediction = self.network(x.detach().to(target.dtype))
             error = (prediction - target / self.size).square().mean()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 from torch import nn
 
 from gradbench.strategies.base import Strategy
-from gradbench.strategies.quantization import kept_exactly, quantized_activations
+from gradbench.strategies.quantization import kept_exactly, nothing_to_quantize, quantized_activations
 
 __all__ = ["NaiveQuantize"]
 
@@ -29,8 +31,11 @@ class NaiveQuantize(Strategy):
     def name(self) -> str:
         return f"naive-quantize:{self.bits}"
 
+    def finds_nothing(self, model: nn.Module, forward: Callable[[], object]) -> str | None:
+        return nothing_to_quantize(model, forward)
+
     def notes(self, model: nn.Module) -> list[str]:
         return kept_exactly(model)
 
-    def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
+    def applied_to(self, model: nn.Module) -> AbstractContextManager[Any]:
         return quantized_activations(model, self.bits, exact_forward=False)

@@ -32,7 +32,7 @@ from gradbench.invertible import Invertible, InvertibleLeakyReLU, storing
 from gradbench.strategies.forward import forward_replaced
 from gradbench.strategies.quantizer import channel_moments, decode, encode
 
-__all__ = ["kept_exactly", "quantized_activations"]
+__all__ = ["kept_exactly", "nothing_to_quantize", "quantized_activations"]
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 _PRODUCTS = {*_CONVOLUTIONS, F.linear}
@@ -62,6 +62,8 @@ class _Quantizing(TorchFunctionMode):
         self.handles: WeakValueDictionary[Hashable, _Handle] = WeakValueDictionary()
         #: Those that serve products alone, since they do not keep the sign.
         self.values: WeakValueDictionary[Hashable, _Handle] = WeakValueDictionary()
+        #: How many activations were quantised.
+        self.quantized = 0
         #: What something else has saved as it is.
         self.exact: set[Hashable] = set()
         #: Inside an intercepted function: what autograd keeps for which tensor, and for any other.
@@ -112,6 +114,7 @@ class _Quantizing(TorchFunctionMode):
     def quantize(self, x: Tensor, mean: Tensor, scale: Tensor) -> _Handle:
         """Quantise x: (N, C, ...) and give it the handle that decodes it."""
         codes = encode(x, mean, scale, self.bits)
+        self.quantized += 1
         return self.remember(x, _Handle(lambda: decode(codes)))
 
     def signed(self, x: Tensor) -> _Handle | None:
@@ -132,6 +135,7 @@ class _Quantizing(TorchFunctionMode):
             axis = -1 if func is F.linear else 1
             channels = x.detach().movedim(axis, 1)
             codes = encode(channels, *channel_moments(channels), self.bits, keep_sign=False)
+            self.quantized += 1
             handle = self.remember(x, _Handle(lambda: decode(codes).movedim(1, axis)), self.values)
         if not self.exact_forward and key not in self.handles:
             x = _straight_through(x, handle)
@@ -209,8 +213,12 @@ class _Quantizing(TorchFunctionMode):
 
 
 @contextmanager
-def quantized_activations(model: nn.Module, bits: int, exact_forward: bool) -> Iterator[None]:
-    """Run `model` with K-bit activations for the backward pass, or, unless `exact_forward`, for both passes."""
+def quantized_activations(model: nn.Module, bits: int, exact_forward: bool) -> Iterator[list[int]]:
+    """Run `model` with K-bit activations for the backward pass, or, unless `exact_forward`, for both passes.
+
+    The list gets, after each forward pass, how many activations were quantised.
+    """
+    counts: list[int] = []
     forward = model.forward
 
     @torch.compiler.disable(reason="the functions that the model calls are intercepted")
@@ -218,10 +226,24 @@ def quantized_activations(model: nn.Module, bits: int, exact_forward: bool) -> I
         given = [x for x in tree_leaves((inputs, named)) if isinstance(x, Tensor) and x.is_leaf]
         quantizing = _Quantizing([*model.parameters(), *model.buffers(), *given], bits, exact_forward)
         with saved_tensors_hooks(quantizing.pack, _unpack), quantizing:
-            return forward(*inputs, **named)
+            output = forward(*inputs, **named)
+        counts.append(quantizing.quantized)
+        return output
 
     with storing(model), forward_replaced(model, run):
-        yield
+        yield counts
+
+
+def nothing_to_quantize(model: nn.Module, forward: Callable[[], object]) -> str | None:
+    """Return why no activation would be quantised in a forward pass, in one sentence, or None."""
+    with torch.enable_grad(), quantized_activations(model, 8, exact_forward=True) as counts:
+        forward()
+    if any(counts):
+        return None
+    return (
+        f"{type(model).__name__} has no convolution, linear map, batch norm or (leaky) ReLU whose input has three axes "
+        "or more, so nothing would be quantised"
+    )
 
 
 def kept_exactly(model: nn.Module) -> list[str]:

@@ -54,6 +54,14 @@ class Own:
             hook.remove()
 
 
+def test_a_strategy_that_finds_nothing_to_treat_is_excluded_and_not_called_exact() -> None:
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5))
+    given = [(torch.randn(8, 6), torch.randint(5, (8,))) for _ in range(3)]
+    found = gradbench.audit(model, F.cross_entropy, given, ["approximate:4", "saved-cast:fp8"], cost=False)
+    assert found.verdicts["approximate:4"] == "excluded"
+    assert found.verdicts["saved-cast:fp8"] != "excluded"
+
+
 def test_it_measures_what_the_measurement_of_a_case_does() -> None:
     model, given = network(), batches()
     found = gradbench.audit(model, F.cross_entropy, given, ["approximate:4", Own()], cost=False)

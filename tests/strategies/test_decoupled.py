@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from gradbench.measure.state import State
 from gradbench.strategies.decoupled import Decoupled, Synthesizer
+from gradbench.strategies.stored import Stored
 from tests.models.networks import images, loss
 from tests.strategies.subjects import subject
 
@@ -63,6 +65,13 @@ def test_a_synthesizer_learns_a_gradient_that_its_activation_determines(shape: t
         errors.append(float((predicted - gradient).norm() / gradient.norm()))
     assert errors[0] == 1
     assert sum(errors[-20:]) / 20 < 0.97
+
+
+def test_after_the_first_step_nothing_more_is_held() -> None:
+    model = nn.Sequential(*(nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(3)))
+    batch = torch.randn(8, 6), torch.randint(6, (8,))
+    found = {one.check: one for one in State(model, Stored(), batch).of(Decoupled())}
+    assert (found["memory"].outcome, found["memory"].amount) == ("exact", 0)
 
 
 def test_the_model_and_its_random_stream_are_those_of_stored_training() -> None:

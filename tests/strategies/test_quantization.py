@@ -232,3 +232,38 @@ def test_autocast_quantises_what_it_casts_and_no_weight() -> None:
 
     stored, found = gradients(STORED), gradients(Approximate(2))
     assert [torch.equal(a, b) for a, b in zip(found, stored, strict=True)] == [True, True, False]
+
+
+class ByFunction(nn.Module):
+    """A gate that no module shows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x)
+
+
+@pytest.mark.parametrize("spec", ["approximate:4", "naive-quantize:4"])
+@pytest.mark.parametrize(
+    ("model", "shape", "finds"),
+    [
+        (nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 5)), (8, 6), False),
+        (nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 5)), (8, 3, 6), True),
+        (nn.Sequential(nn.Conv1d(3, 3, 1), nn.Tanh(), nn.Flatten(), nn.Linear(18, 5)), (8, 3, 6), False),
+        (nn.Sequential(nn.Conv1d(3, 3, 1), nn.Tanh(), nn.Conv1d(3, 3, 1)), (8, 3, 6), False),
+        (nn.Sequential(nn.Conv1d(3, 3, 1), nn.Conv1d(3, 3, 1)), (8, 3, 6), True),
+        (nn.Sequential(nn.Conv1d(3, 3, 1), ByFunction(), nn.Conv1d(3, 3, 1)), (8, 3, 6), True),
+    ],
+)
+def test_where_nothing_is_quantised_it_is_said(
+    spec: str, model: nn.Module, shape: tuple[int, ...], finds: bool
+) -> None:
+    """What it says is true: the gradient is stored training's bit for bit if and only if it finds nothing."""
+    strategy, x = STRATEGIES.create(spec), torch.randn(shape)
+    reason = strategy.finds_nothing(model, lambda: model(x))
+    assert (reason is None) is finds
+    gradients = []
+    for one in (STORED, strategy):
+        with one.applied_to(model):
+            gradients.append(torch.autograd.grad(model(x).square().sum(), list(model.parameters())))
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True)) is not finds
+    if not finds:
+        assert reason.startswith("Sequential has no convolution")
