@@ -37,19 +37,20 @@ def limited(device: torch.device, limit: int | None) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    before = torch.cuda.get_per_process_memory_fraction(device)
-    total = torch.cuda.get_device_properties(device).total_memory
-    _set_share(device, 1.0 if limit is None else min(1.0, limit / total))
+    index = torch.cuda.current_device() if device.index is None else device.index
+    before = torch.cuda.get_per_process_memory_fraction(index)
+    total = torch.cuda.get_device_properties(index).total_memory
+    _set_share(index, 1.0 if limit is None else min(1.0, limit / total))
     try:
         yield
     finally:
-        _set_share(device, before)
+        _set_share(index, before)
 
 
-def _set_share(device: torch.device, share: float) -> None:
+def _set_share(index: int, share: float) -> None:
     gc.collect()
-    torch.cuda.empty_cache()  # what is held already does not count against a limit
-    torch.cuda.set_per_process_memory_fraction(share, device)
+    torch.cuda.empty_cache()  # what the allocator still holds would be used again, beyond the limit
+    torch.cuda.set_per_process_memory_fraction(share, index)
 
 
 @dataclass(frozen=True)

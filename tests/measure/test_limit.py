@@ -113,11 +113,12 @@ def test_sizes_are_read_as_people_write_them(tmp_path: Path) -> None:
 
 def test_the_limit_of_a_gpu_is_a_share_of_it_lifted_inside_and_restored_after(monkeypatch: pytest.MonkeyPatch) -> None:
     share = {"now": 1.0}
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: share["now"])
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda one, device: share.update(now=one))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=8 * 10**9))
-    gpu = torch.device("cuda", 0)
+    gpu = torch.device("cuda")
     with limited(gpu, 10**9):
         assert share["now"] == 0.125
         with limited(gpu, None):
