@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gradbench.invertible import State, rebuilding
+from gradbench.invertible.state import Owned
 from gradbench.registry import shortest
 from gradbench.strategies.base import own_seed
 from gradbench.strategies.reconstruct import Reconstruct
@@ -51,11 +52,12 @@ class NoisyReconstruct(Reconstruct):
 
         def noisy(y: State) -> State:
             generator = torch.Generator(y[0].device).manual_seed(seed)
-            return tuple(self._noisy(group, generator) for group in y)
+            return Owned(self._noisy(group, generator, isinstance(y, Owned)) for group in y)
 
         return noisy
 
-    def _noisy(self, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Return y with noise, drawn and added in float32 at least."""
+    def _noisy(self, y: Tensor, generator: torch.Generator, owned: bool) -> Tensor:
+        """Return y with noise, drawn and added in float32 at least; over y where it is owned."""
         noise = torch.empty_like(y, dtype=torch.promote_types(y.dtype, torch.float32))
-        return noise.normal_(0, self.deviation, generator=generator).add_(y).to(y.dtype)
+        noise.normal_(0, self.deviation, generator=generator)
+        return y.add_(noise) if owned else noise.add_(y).to(y.dtype)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gradbench.invertible import Chain, InvertibleLeakyReLU, watch_rebuilt
+from gradbench.invertible.state import Owned
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.noisy_reconstruct import NoisyReconstruct
 from gradbench.strategies.stored import Stored
@@ -151,3 +152,8 @@ def test_half_precision_gets_noise_of_float32_rounded_once() -> None:
     (noisy,) = strategy._disturbed()((y,))
     assert noisy.dtype == torch.bfloat16
     assert set(noisy.float().unique().tolist()) <= {254.0, 255.0, 256.0, 258.0}
+    assert (y == 256).all()
+    strategy.calls = 0
+    (over,) = strategy._disturbed()(Owned((y,)))
+    assert over.data_ptr() == y.data_ptr()
+    assert torch.equal(over, noisy)
