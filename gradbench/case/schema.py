@@ -149,8 +149,6 @@ class Train(Section):
     """Arithmetic of training and of what is measured: the last two by autocast, `tf32` in convolutions on a GPU."""
     optimizer: Literal["sgd", "adam", "rmsprop"] = "sgd"
     """SGD (Nesterov, where the momentum is above 0), Adam or RMSProp, each with the same schedule."""
-    memory_limit: Annotated[int, Field(gt=0), BeforeValidator(_as_bytes)] | None = None
-    """Bytes, or `1GB`, that training must fit into: on a GPU by its allocator, on a CPU by what a plan counts."""
     steps: Annotated[int, Field(ge=0)] = 0
     """Optimiser steps of a whole training."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
@@ -167,6 +165,8 @@ class Train(Section):
     """Steps between two evaluations on test images."""
     evaluate_images: Annotated[int, Field(ge=1)] = 2000
     """How many test images, the first ones."""
+    memory_limit: Annotated[int, Field(gt=0), BeforeValidator(_as_bytes)] | None = None
+    """Bytes, or `1GB`, that training must fit into: on a GPU by its allocator, on a CPU by what a plan counts."""
 
 
 class Measure(Section):
