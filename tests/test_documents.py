@@ -25,6 +25,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from gradbench.analysis.claims import evaluate
+from gradbench.analysis.tables import read_run
 from gradbench.case.expand import expand
 from gradbench.case.load import load, load_profiles
 from gradbench.cli.main import cli
@@ -112,6 +113,11 @@ def test_each_claim_stands_with_the_verdict_of_the_reference_run(case: str) -> N
     counts = [str(statuses.count(status) or "") for status in ("held", "not held", "not measured")]
     (short,) = [line for line in (ROOT / "README.md").read_text().splitlines() if f"#{case})" in line]
     assert [field.strip() for field in short.split("|")[3:6]] == counts
+
+
+@pytest.mark.parametrize("run", sorted(ROOT.glob("reports/reference/*/cells.csv")), ids=lambda path: path.parent.name)
+def test_a_reference_run_can_be_read(run: Path) -> None:
+    assert len(read_run(run.parent).tables["cells"])
 
 
 @pytest.mark.parametrize(("title", "names"), [("Verdicts", VERDICTS), ("Statuses", CELL_STATUSES)])

@@ -22,7 +22,7 @@ _TITLE = "relative error |h \N{MINUS SIGN} g| / |g|"
 _LIMITS: tuple[tuple[str, str, list[int], Literal["bottom", "top"]], ...] = (
     ("noise", "SGD noise", [5, 3], "bottom"),
     ("tenth", "a tenth of it", [5, 3], "top"),
-    ("floor", "float64 floor", [1, 3], "bottom"),
+    ("floor", "float64 floor", [1, 3], "top"),
 )
 _DASHED, _DOTTED = "M0 5h3v2h-3zM4.5 5h3v2h-3zM9 5h3v2h-3z", "M0 5h2v2h-2zM3.3 5h2v2h-2zM6.6 5h2v2h-2zM10 5h2v2h-2z"
 
