@@ -138,7 +138,7 @@ def _as_bytes(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if (size := read_size(value)) is None:
-        raise PydanticCustomError("no_size", "{value} is no size: 1GiB, 500MB or a number of bytes", {"value": value})
+        raise PydanticCustomError("no_size", "a size such as 1GiB or 500MB, or a number of bytes")
     return size
 
 
