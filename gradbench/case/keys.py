@@ -8,6 +8,7 @@ from typing import Any
 
 from gradbench.case.schema import Data, Model, Settings
 from gradbench.errors import did_you_mean
+from gradbench.results import TABLES
 
 __all__ = ["DEFAULTS", "axis_problem", "defaults_of", "flatten", "nest", "setting_of"]
 
@@ -49,6 +50,8 @@ def defaults_of(model: str, data: str) -> Mapping[str, Any]:
     return dict(flatten(Settings(model=Model(name=model), data=Data(name=data)).model_dump()))
 
 
+#: What an axis, which is a column of every table, cannot be called.
+_COLUMNS = frozenset(column.name for table in TABLES.values() for column in table.columns)
 #: Every setting by its dotted key, with its default.
 DEFAULTS: Mapping[str, Any] = defaults_of(Model().name, Data().name)
 
@@ -83,6 +86,8 @@ def setting_of(axis: str) -> str:
 def axis_problem(axis: str) -> str | None:
     """Return in one sentence why `axis` cannot be an axis of a matrix, or None."""
     meant = _meant_by(axis)
+    if len(meant) == 1 and axis in _COLUMNS:
+        return f"{axis!r} is a column of the results as well: write {meant[0]}"
     if len(meant) == 1:
         return None
     if meant:

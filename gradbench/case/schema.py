@@ -106,7 +106,7 @@ class Model(Section):
     """How a norm is undone: by its saved statistics, or by normalising its output once more."""
     norm_init: Literal["ones", "random"] = "ones"
     """How scale and shift of every norm begin: at 1 and 0, or drawn from U(0, 1) and N(0, 1)."""
-    norm_ratio: Annotated[float, Field(ge=1)] = 1.0
+    norm_spread: Annotated[float, Field(ge=1)] = 1.0
     """A fifth of the channels of every norm begins with a scale so many times smaller."""
     layer_kind: Literal["norm", "activation"] = "activation"
     """Of `single-layer`, the network of one invertible layer between a stem and a head: which layer it is."""

@@ -30,13 +30,13 @@ class LayerFactory:
         self.settings = settings
 
     def norm(self, channels: int) -> InvertibleBatchNorm:
-        """Return a norm, its scale and shift as `norm_init` and `norm_ratio` say."""
+        """Return a norm, its scale and shift as `norm_init` and `norm_spread` say."""
         norm = InvertibleBatchNorm(channels, eps_i=self.settings.eps_i, norm_inverse=self.settings.norm_inverse)
         with torch.no_grad():
             if self.settings.norm_init == "random":
                 norm.weight.uniform_()
                 norm.bias.normal_()
-            norm.weight[: channels // 5] /= self.settings.norm_ratio
+            norm.weight[: channels // 5] /= self.settings.norm_spread
         return norm
 
     def activation(self) -> InvertibleLeakyReLU | InvertibleSmoothLeakyReLU:

@@ -104,6 +104,10 @@ dept = [3]
             "3: ...names more than one setting: allowed are train.strategies and measure.st",
         ),
         ("matrix.seed = [1]", "3: matrix.seed: names no setting"),
+        (
+            'matrix.reference = ["stored"]',
+            "3: matrix.reference: 'reference' is a column of the results as well: write measure.reference",
+        ),
         ("[matrix]\ndepth = [3]\nmodel.depth = [4]", "5: matrix.model.depth: is the same setting as the axis 'depth'"),
         (
             "[model]\ndepth = 3\n[matrix]\ndepth = [3, 4]",

@@ -58,13 +58,13 @@ def test_leaky_relu_keeps_what_equation_32_says(slope: float) -> None:
 
 @pytest.mark.parametrize("rho", [1.0, 3.0, 100.0])
 def test_batch_norm_keeps_what_a_fifth_of_small_scales_leaves(rho: float) -> None:
-    model = single(layer_kind="norm", eps_i=0.0, norm_ratio=rho)
+    model = single(layer_kind="norm", eps_i=0.0, norm_spread=rho)
     assert alpha(model, 0.1) == pytest.approx(1 / ((0.2 * rho**-2 + 0.8) * (0.2 * rho**2 + 0.8)), rel=0.02)
 
 
 def test_norms_begin_as_they_are_told() -> None:
     torch.manual_seed(1)
-    norm = single(width=1000, layer_kind="norm", norm_init="random", norm_ratio=50.0, eps_i=0.3).chain.norm
+    norm = single(width=1000, layer_kind="norm", norm_init="random", norm_spread=50.0, eps_i=0.3).chain.norm
     gamma, beta = norm.weight.detach(), norm.bias.detach()
     assert norm.eps_i == 0.3
     assert 0 <= gamma.min() < gamma.max() <= 1
@@ -72,7 +72,7 @@ def test_norms_begin_as_they_are_told() -> None:
     assert float(gamma[200:].mean()) == pytest.approx(1 / 2, abs=0.05)
     assert float(beta.std()) == pytest.approx(1, abs=0.1)
     for name in ("hybrid", "resnet"):
-        model = build(Model(name=name, width=20, norm_ratio=4.0), 10, 16)
+        model = build(Model(name=name, width=20, norm_spread=4.0), 10, 16)
         norms = [module for module in model.modules() if isinstance(module, InvertibleBatchNorm)]
         for module in norms:
             expected = np.where(np.arange(module.channels) < module.channels // 5, 0.25, 1)

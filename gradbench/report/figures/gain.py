@@ -17,7 +17,7 @@ from gradbench.report.scales import ChosenScale, logarithmic
 __all__ = ["OF_LAYERS", "gain_figure"]
 
 #: The axes that a layer's own gain depends on: along others it is that of another network.
-OF_LAYERS = ("negative_slope", "norm_ratio", "eps_i")
+OF_LAYERS = ("negative_slope", "norm_spread", "eps_i")
 
 
 def gain_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
