@@ -9,6 +9,7 @@ shrinks as well.
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from gradbench.analysis.tables import Run
+from gradbench.case.keys import flatten
 
 __all__ = ["batch_size_at", "below_noise", "minibatches_needed", "too_few_minibatches", "whole_model"]
 
@@ -114,10 +116,12 @@ def _compared(gradients: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _setting(run: Run, section: str, key: str) -> int:
-    """A setting that all cells share; 0 where the matrix or the manifest does not have one number of it."""
+    """A setting that all cells share; 0 where the matrix, an override or the manifest has not one number of it."""
     settings: dict[str, Any] = run.manifest.get("settings") or {}
     value = settings.get(section, {}).get(key)
-    return 0 if value is None or {key, f"{section}.{key}"} & set(run.axes) else int(value)
+    overrides = tomllib.loads(run.manifest.get("case_text") or "").get("override", [])
+    overridden = any(f"{section}.{key}" in dict(flatten(override["set"])) for override in overrides)
+    return 0 if value is None or overridden or {key, f"{section}.{key}"} & set(run.axes) else int(value)
 
 
 def _times(ratio: float) -> str:

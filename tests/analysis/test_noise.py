@@ -82,3 +82,18 @@ def test_unresolved_verdicts_warn_with_the_number_of_minibatches() -> None:
     assert (0.05**0.25 + reach) ** 4 <= 0.1
     assert minibatches_needed(0.05, 0.0, float("inf"), 2) == float("inf")
     assert too_few_minibatches(a_run(ROWS[:4])) == ()
+
+
+@pytest.mark.parametrize("override", ['"measure.sgd_batches" = 2', "measure = { sgd_batches = 2 }"])
+def test_a_number_of_minibatches_that_an_override_changes_is_not_told(override: str) -> None:
+    run = a_run(ROWS)
+    run.manifest["case_text"] = f"[[override]]\nwhen = {{ depth = 3 }}\nset = {{ {override} }}"
+    assert too_few_minibatches(run) == ()
+    run.manifest["case_text"] = run.manifest["case_text"].replace("sgd_batches", "at")
+    assert too_few_minibatches(run) != ()
+
+
+def test_verdicts_of_one_minibatch_are_no_matter_of_more_of_them() -> None:
+    alone = [(*row[:6], NAN, NAN, NAN, NAN, row[10]) for row in ROWS]
+    assert too_few_minibatches(a_run(alone)) == ()
+    assert below_noise(a_run(alone)) == ()
