@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from gradbench.invertible.fused import NormActivation
 from gradbench.invertible.gradients import Gradients, parameters_of
@@ -149,7 +150,8 @@ def _apply_node(chain: Chain, x: State, disturbed: Disturbance | None) -> Tensor
 
 
 def _check_finite(state: State) -> None:
-    if not all(bool(tensor.detach().isfinite().all()) for tensor in state if not tensor.is_meta):
+    values = (tensor.detach() for tensor in state if not tensor.is_meta and not isinstance(tensor, FakeTensor))
+    if not all(bool(value.isfinite().all()) for value in values):
         raise LayerError("gives values that are not finite")
 
 

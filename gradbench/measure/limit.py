@@ -112,7 +112,8 @@ class Room:
 
     def _planned(self, strategy: Strategy) -> int:
         room = self._limit - self._data
-        return largest(lambda n: self._needs.of(strategy, n, None), room, 2, 2**20, second=self._count) or 0
+        need = self._needs.by_images(strategy, room, self._count, None)
+        return largest(need, room, 2, 2**20, second=self._count) or 0
 
     def _tried(self, strategy: Strategy, model: Callable[[], nn.Module], batch: Minibatch) -> str:
         try:

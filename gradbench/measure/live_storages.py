@@ -31,6 +31,7 @@ class LiveStorages(TorchDispatchMode):
     Attributes:
         now: bytes alive.
         peak: the most that was alive at once.
+        moments: bytes alive after each operation, in order.
     """
 
     def __init__(self, device: torch.device | None = None) -> None:
@@ -38,6 +39,7 @@ class LiveStorages(TorchDispatchMode):
         self.device = device
         self.now = 0
         self.peak = 0
+        self.moments: list[int] = []
         self._storages: dict[int, _Storage] = {}
 
     def ignore(self, *tensors: Tensor) -> None:
@@ -53,6 +55,7 @@ class LiveStorages(TorchDispatchMode):
             result = self._resize(storage, size)
             if storage._cdata in self._storages:
                 self._count(storage)
+            self.moments.append(self.now)
             return result
 
         torch.UntypedStorage.resize_ = resize
@@ -71,6 +74,7 @@ class LiveStorages(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors(result):
             self._note(tensor)
+        self.moments.append(self.now)
         return result
 
     def _note(self, tensor: Tensor, before: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,13 @@ class StepMemory:
         saved: alive between the forward and the backward pass; of a step in parts, the most of any part, with the
             gradients of those before.
         left: alive after the backward pass beyond the weights' gradients.
+        moments: alive after each operation, in order, where storages are followed.
     """
 
     peak: int
     saved: int
     left: int
+    moments: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
 
 def step_memory(model: nn.Module, batch: Sequence[Tensor], *forwards: Callable[[], Tensor]) -> StepMemory:
@@ -87,4 +89,4 @@ def _tracked_step(
             saved = max(saved, live.now)
             loss.backward()
             del loss
-        return StepMemory(live.peak, saved, live.now - _gradient_bytes(model))
+        return StepMemory(live.peak, saved, live.now - _gradient_bytes(model), tuple(live.moments))

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradbench.case.schema import Train
@@ -22,9 +24,13 @@ from gradbench.strategies.base import Strategy
 
 __all__ = ["Needs", "Resident", "Subject"]
 
+Bytes = NDArray[np.int64]
+
 
 #: Images of a pass that asks what a model is: a batch norm needs two where an image has one position left.
 _FEW = 2
+#: The largest minibatch that is asked for.
+_MOST = 2**20
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ class Needs:
         self.subject, self.device = subject, device
         self.resident = cache(self._resident)
         self.of = cache(self._of)
+        self.alive = cache(self._alive)
 
     def excluded(self, strategy: Strategy) -> str | None:
         """Return why nothing can be told of a strategy, in one sentence, or None."""
@@ -109,33 +116,57 @@ class Needs:
         with self._model(self.subject.depth) as (model, _):
             return why_excluded(model, strategy, self.subject.batch(_FEW, self.device))
 
-    def far(self, strategy: Strategy, count: int, asked: int) -> Callable[[int], float]:
+    def by_depth(self, strategy: Strategy, count: int, asked: int) -> Callable[[int], float]:
         """Return the bytes of a step on `count` images as a function of the depth.
 
-        Beyond the depth `asked`, more than a period, every block adds what those of the last period before it do on
-        average.
+        Beyond the depth `asked`, more than a period, it is told from there and a period before: each step is cut into
+        equal parts, one for each stage in either pass, and the largest of each part grows linearly. So a stage is seen
+        that takes less than another where the network is shallow, and more where it is deep.
         """
         period = self.subject.period
 
         def need(depth: int) -> float:
             if depth <= asked:
                 return self.of(strategy, count, depth)
-            at, before = self.of(strategy, count, asked), self.of(strategy, count, asked - period)
-            return at + (depth - asked) * (at - before) / period
+            at, before = (_parts(self.alive(strategy, count, of), 2 * period) for of in (asked, asked - period))
+            return float((at + (at - before) * (depth - asked) / period).max())
 
         return need
 
+    def by_images(self, strategy: Strategy, room: float, count: int, depth: int | None) -> Callable[[int], float]:
+        """Return the bytes of a step as a function of the number of images, told from two steps.
+
+        What is alive after an operation grows linearly with the images, and a step's need is the largest of these
+        lines. Where the two steps are not the same operations, each number is asked for itself.
+
+        Args:
+            strategy: how activations are had.
+            room: bytes; the function is surest near what fits, where a strategy rounds sizes up.
+            count: images of one of the steps.
+            depth: of the network.
+        """
+        one = self.alive(strategy, count, depth)
+        likely = min(max(int(count * room / one.max()), _FEW), _MOST)
+        far = likely if likely != count else 2 * count
+        other = self.alive(strategy, far, depth)
+        if len(one) != len(other):
+            return lambda images: self.of(strategy, images, depth)
+        slopes = (other - one) / (far - count)
+        return lambda images: float(np.rint(one + slopes * (images - count)).max())
+
     def _of(self, strategy: Strategy, count: int, depth: int | None) -> int:
         """Return the bytes of a step on `count` images: the peak, with all that is resident."""
+        return int(self.alive(strategy, count, depth).max())
+
+    def _alive(self, strategy: Strategy, count: int, depth: int | None) -> Bytes:
+        """Return the bytes that are alive after each operation of a step, with all that is resident."""
         with self._model(depth) as (model, loss):
             x, y = self.subject.batch(count, self.device)
             with strategy.applied_to(model):
-                with torch.no_grad():
-                    model(x)  # the first pass of a network may check what later ones do not
                 memory = step_memory(model, [x, y], *forward_passes(model, strategy, (x, y), loss))
             images = x.nbytes + y.nbytes
         resident = self.resident(depth)
-        return int(resident.weights + resident.state + images + memory.peak)
+        return resident.weights + resident.state + images + np.array(memory.moments)
 
     def _resident(self, depth: int | None) -> Resident:
         with self._model(depth) as (model, _):
@@ -152,6 +183,11 @@ class Needs:
     def _model(self, depth: int | None) -> Iterator[tuple[nn.Module, Loss]]:
         with without_memory():
             yield self.subject.on(self.device, depth)
+
+
+def _parts(alive: Bytes, count: int) -> Bytes:
+    """Return the largest of each of `count` equal parts."""
+    return np.array([part.max() for part in np.array_split(alive, count)])
 
 
 def _bytes(tensors: list[Tensor]) -> int:

@@ -21,8 +21,8 @@ __all__ = ["LARGEST_BATCH", "LARGEST_DEPTH", "Plan", "Room", "make_plan", "usual
 LARGEST_BATCH, LARGEST_DEPTH = 2**20, 1024
 #: A batch norm needs two images where an image has one position left.
 _SMALLEST_BATCH = 2
-#: A step on tensors without values takes the longer the deeper the network is.
-_DEEPEST_ASKED = 32
+#: Depths to ask for, in periods: a step on tensors without values takes the longer the deeper the network is.
+_PERIODS_ASKED = 4
 _REFERENCE = "stored"
 
 
@@ -131,13 +131,11 @@ def _room(needs: Needs, strategy: Strategy, memory: int, batch: int) -> Room:
         return Room(strategy.name, reason)
     depth = needs.subject.depth
     try:
-        fits = largest(
-            lambda count: needs.of(strategy, count, depth), memory, _SMALLEST_BATCH, LARGEST_BATCH, second=batch
-        )
+        need = needs.by_images(strategy, memory, batch, depth)
+        fits = largest(need, memory, _SMALLEST_BATCH, LARGEST_BATCH, second=batch)
         # Between half of what fits and all of it a step takes what a larger one takes, pixel by pixel.
         count = max(fits or 0, 2 * _SMALLEST_BATCH)
-        half = count // 2
-        slope = (needs.of(strategy, count, depth) - needs.of(strategy, half, depth)) / (count - half)
+        slope = (need(count) - need(count // 2)) / (count - count // 2)
         deepest = None
         if depth is not None:
             deepest = _deepest(needs, strategy, memory, batch, depth)
@@ -146,7 +144,7 @@ def _room(needs: Needs, strategy: Strategy, memory: int, batch: int) -> Room:
     return Room(
         strategy.name,
         bytes_per_pixel=slope / needs.subject.pixels,
-        fixed_bytes=round(needs.of(strategy, count, depth) - slope * count),
+        fixed_bytes=round(need(count) - slope * count),
         largest_batch=fits,
         largest_depth=deepest,
     )
@@ -155,15 +153,13 @@ def _room(needs: Needs, strategy: Strategy, memory: int, batch: int) -> Room:
 def _deepest(needs: Needs, strategy: Strategy, memory: int, batch: int, own: int) -> int | None:
     """Return the largest depth.
 
-    What a deep network takes is told from a shallower one, which is first the model's own, and then one beyond what
-    that tells: the step of a deep network takes long, and its last blocks add no less than the first do.
+    What a deep network takes is told from one of a few blocks a stage: the step of a deep network takes long, and its
+    last blocks add no less than the first do.
     """
-    asked = max(own, 2 * needs.subject.period)
-    while True:
-        fits = largest(needs.far(strategy, batch, asked), memory, 1, LARGEST_DEPTH, second=own)
-        if fits is None or fits < asked or asked >= _DEEPEST_ASKED:
-            return fits
-        asked = min(fits + 1, _DEEPEST_ASKED)
+    if needs.of(strategy, batch, own) > memory:
+        return largest(lambda depth: needs.of(strategy, batch, depth), memory, 1, own, second=max(1, own // 2))
+    asked = max(own, _PERIODS_ASKED * needs.subject.period)
+    return largest(needs.by_depth(strategy, batch, asked), memory, own, LARGEST_DEPTH, second=asked)
 
 
 def _checked(

@@ -10,12 +10,13 @@ import torch
 
 from gradbench.errors import UsageError
 from gradbench.measure.memory import step_memory
-from gradbench.measure.need import Subject
+from gradbench.measure.need import Needs, Subject
 from gradbench.measure.training import make_optimizer
 from gradbench.planning.plan import Plan, make_plan
 from gradbench.planning.subject import subject_of
 from gradbench.strategies import STRATEGIES
 
+CPU = torch.device("cpu")
 MEMORY = 1_600_000
 BATCH = 48
 STRATEGIES_OF = {"resnet": ("stored", "checkpoint"), "revnet": ("stored", "reconstruct")}
@@ -36,8 +37,8 @@ def plan(name: str) -> Plan:
 def taken(name: str, strategy: str, count: int, depth: int) -> int:
     """Return the bytes of a real step: weights, buffers, the optimiser's state after a step, the batch and the peak."""
     planned = subject(name)
-    model, loss = planned.on(torch.device("cpu"), depth)
-    x, y = planned.batch(count, torch.device("cpu"))
+    model, loss = planned.on(CPU, depth)
+    x, y = planned.batch(count, CPU)
     optimizer = make_optimizer(model, planned.train)
     with STRATEGIES.create(strategy).applied_to(model):
         loss(model(x), y).backward()
@@ -65,8 +66,33 @@ def test_the_largest_depth_fits_and_a_few_per_cent_more_does_not(name: str, stra
     assert taken(name, strategy, BATCH, int(deepest * 1.05) + 2) > MEMORY
 
 
+@pytest.mark.parametrize("strategy", ["stored", "checkpoint", "stochastic:4"])
+def test_two_steps_tell_any_batch_and_two_depths_any_depth(strategy: str) -> None:
+    """Against a step at that batch and depth itself."""
+    needs = Needs(subject("resnet"), CPU)
+    chosen = STRATEGIES.create(strategy)
+    by_images = needs.by_images(chosen, MEMORY, BATCH, 2)
+    for count in (2, 31, 32, 200):
+        assert by_images(count) == pytest.approx(
+            needs.of(chosen, count, 2), abs=0 if strategy != "stochastic:4" else 5e3
+        )
+    by_depth = needs.by_depth(chosen, 4 * BATCH, 8)
+    assert by_depth(5) == needs.of(chosen, 4 * BATCH, 5)
+    assert by_depth(20) == pytest.approx(needs.of(chosen, 4 * BATCH, 20), rel=1e-3)
+
+
+def test_a_step_that_is_other_operations_with_more_images_is_asked_for_itself() -> None:
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        extra = output.square().sum() if len(output) > 100 else 0.0
+        return torch.nn.functional.cross_entropy(output, target) + extra
+
+    needs = Needs(replace(subject("resnet"), make=lambda depth: (subject("resnet").make(depth)[0], loss)), CPU)
+    by_images = needs.by_images(STRATEGIES.create("stored"), 10 * MEMORY, BATCH, 1)
+    assert by_images(99) == needs.of(STRATEGIES.create("stored"), 99, 1)
+
+
 def test_what_stays_from_step_to_step_is_counted_apart() -> None:
-    model, _ = subject("resnet").on(torch.device("cpu"), 2)
+    model, _ = subject("resnet").on(CPU, 2)
     weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
     gradients = sum(p.nbytes for p in model.parameters())
     resident = plan("resnet").resident
