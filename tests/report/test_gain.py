@@ -74,6 +74,12 @@ def test_theory_stands_around_the_points_of_every_strategy() -> None:
         assert min(math.hypot(float(x) - float(u), float(y) - float(v)) for u, v in rings) < 3
 
 
+def test_of_many_places_powers_of_ten_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.SLOPES", tuple(float(f"{10 ** (k / 4 - 2):.3g}") for k in range(17)))
+    axes = [layer["encoding"]["x"]["axis"] for layer in gain_figure(activations(), SCENE).charts[0].spec["layer"]]
+    assert axes[0]["values"] == [0.01, 0.1, 1, 10, 100]
+
+
 def test_medians_are_over_the_layers_of_a_kind_and_seeds() -> None:
     table = activations(("activation", "norm", "activation"))
     frame = local_gain(table, SCENE.axes)

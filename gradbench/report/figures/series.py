@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -15,7 +16,7 @@ from gradbench.report.words import number
 
 __all__ = ["EXPECTED", "Line", "banded", "expectations", "marked", "with_text"]
 
-#: On an axis with more places than these, those of the sources are not named.
+#: On an axis with more places than these, those of the sources are not named, and of a wide one only powers of ten are.
 _MOST_TICKS = 12
 _RING = "M6 1a5 5 0 1 0 0 10a5 5 0 1 0 0-10zM6 2.3a3.7 3.7 0 1 1 0 7.4a3.7 3.7 0 1 1 0-7.4z"
 #: What hollow marks mean, for the keys.
@@ -69,6 +70,8 @@ def banded(
     named = places if len(places) <= _MOST_TICKS else list(ticks)
     low, high = float(places[0]), float(places[-1])
     wide = low > 0 and high / low > 20
+    if wide and len(named) > _MOST_TICKS:
+        named = [place for place in named if math.log10(place).is_integer()] or named
     x_scale = alt.Scale(type="log" if wide else "linear", domain=[low, high], padding=12, nice=False)
     across = alt.X(
         f"{field}:Q",
