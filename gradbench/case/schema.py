@@ -328,6 +328,8 @@ class Case(Settings):
     """Words to choose cases by; `nightly` makes it part of a night."""
     seeds: Annotated[int, Field(ge=1)] = 3
     """How many: seeds 0, 1, ... decide initialisation, order of the images and augmentation."""
+    cells_per_gpu: Annotated[int, Field(ge=1)] | None = None
+    """At most so many cells share a GPU, where each takes much of it and `--jobs` says nothing else."""
     matrix: dict[str, list[Scalar]] = {}
     """Axes, each a setting with a list of values; every combination is a point."""
     exclude: Many[Exclude] = ()

@@ -53,7 +53,7 @@ class CaseRun:
         self._started, self._clock = now(), time.monotonic()
         self._out = options.out / chosen.name
         self._store = Store(cells_folder(self._out, options.night), note=show.note)
-        jobs = options.jobs or default_jobs(environment["devices"])
+        jobs = options.jobs or default_jobs(environment["devices"], chosen.case.cells_per_gpu)
         self._pool = Pool(jobs, max(1, cores() // jobs), options.timeout, targets.preload)
         self._sources = Sources()
         everything = plan(expand(chosen.case, chosen.name), self._deciding, data.identity)

@@ -84,10 +84,15 @@ def strategies(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((settings.measure.reference, *settings.measure.strategies, *trained)))
 
 
-def default_jobs(devices: Sequence[str]) -> int:
-    """How many cells run at once: two on a CPU; one to twelve on each GPU, as far as there are cores for them."""
+def default_jobs(devices: Sequence[str], per_gpu: int | None = None) -> int:
+    """How many cells run at once: two on a CPU; one to twelve on each GPU, as far as there are cores for them.
+
+    Args:
+        devices: "cpu", or GPUs.
+        per_gpu: how many the case lets share a GPU; None for any number.
+    """
     if devices[0].startswith("cuda"):
-        return max(len(devices), min(12 * len(devices), cores() * 3 // 4))
+        return max(len(devices), min((per_gpu or 12) * len(devices), cores() * 3 // 4))
     return min(2, cores())
 
 

@@ -292,21 +292,24 @@ def test_gpus_of_two_kinds_are_warned_of_and_each_record_names_its_own(
 
 
 @pytest.mark.parametrize(
-    ("devices", "cores", "jobs"),
+    ("devices", "cores", "per_gpu", "jobs"),
     [
-        (["cpu"], 16, 2),
-        (["cuda"], 16, 12),
-        (["cuda:1"], 4, 3),
-        (["cuda"], 64, 12),
-        (["cuda:0", "cuda:1"], 32, 24),
-        (["cuda:0", "cuda:1", "cuda:2", "cuda:3"], 2, 4),
+        (["cpu"], 16, None, 2),
+        (["cpu"], 16, 1, 2),
+        (["cuda"], 16, None, 12),
+        (["cuda:1"], 4, None, 3),
+        (["cuda"], 64, None, 12),
+        (["cuda"], 64, 2, 2),
+        (["cuda:0", "cuda:1"], 32, None, 24),
+        (["cuda:0", "cuda:1"], 32, 1, 2),
+        (["cuda:0", "cuda:1", "cuda:2", "cuda:3"], 2, None, 4),
     ],
 )
 def test_the_default_number_of_cells_at_a_time(
-    devices: list[str], cores: int, jobs: int, monkeypatch: pytest.MonkeyPatch
+    devices: list[str], cores: int, per_gpu: int | None, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gradbench.runner.plan.cores", lambda: cores)
-    assert default_jobs(devices) == jobs
+    assert default_jobs(devices, per_gpu) == jobs
 
 
 def test_a_setting_need_only_suit_the_profile_that_is_run(planted: Planted, capsys: pytest.CaptureFixture[str]) -> None:
