@@ -55,19 +55,18 @@ def alpha_theory(layer: nn.Module, x: State, y: State) -> float:
 
 def _noise_power(layer: nn.Module, x: list[Tensor]) -> float:
     """Return |A|^2, the power in the rebuilt input of white noise of variance 1 in the output."""
-    kind = type(layer)
-    if isinstance(layer, InvertibleBatchNorm) and kind is InvertibleBatchNorm:
+    # By the very type: what is derived from a layer may be undone in another way.
+    values = sum(group.numel() for group in x)
+    if type(layer) is InvertibleBatchNorm:
         return _of_norm(layer, x)
-    if isinstance(layer, InvertibleLeakyReLU) and kind is InvertibleLeakyReLU:
+    if type(layer) is InvertibleLeakyReLU:
         positive = sum(int((group > 0).sum()) for group in x)
-        return positive + (sum(group.numel() for group in x) - positive) / layer.negative_slope**2
-    if isinstance(layer, InvertibleSmoothLeakyReLU) and kind is InvertibleSmoothLeakyReLU:
+        return positive + (values - positive) / layer.negative_slope**2
+    if type(layer) is InvertibleSmoothLeakyReLU:
         return sum(float(layer.slope(group).pow(-2).sum()) for group in x)
-    if isinstance(layer, SplitConvolution) and kind is SplitConvolution:
-        return len(x[0]) * _of_convolution(layer, *x[0].shape[2:])
-    if kind in (ChannelPooling, BatchPooling):
-        return sum(group.numel() for group in x)
-    return float("nan")
+    if type(layer) is SplitConvolution and type(layer.f) is type(layer.g) is nn.Conv2d:
+        return len(x[0]) * _of_convolution(layer.f.weight, layer.g.weight, *x[0].shape[2:])
+    return values if type(layer) in (ChannelPooling, BatchPooling) else float("nan")
 
 
 def _of_norm(layer: InvertibleBatchNorm, x: list[Tensor]) -> float:
@@ -78,14 +77,14 @@ def _of_norm(layer: InvertibleBatchNorm, x: list[Tensor]) -> float:
     return values * float(((variance + layer.eps) / layer.scale().double().square()).sum())
 
 
-def _of_convolution(layer: SplitConvolution, height: int, width: int) -> float:
-    """Return |A|^2 for one image of (x1, x2) = ((I + F G) y1 - F y2, y2 - G y1).
+def _of_convolution(f: Tensor, g: Tensor, height: int, width: int) -> float:
+    """Return |A|^2 of two 3x3 convolutions' weights, for one image of (x1, x2) = ((I + F G) y1 - F y2, y2 - G y1).
 
     A column of A is what one value of the output becomes. Of it only the place near an edge matters, where padding cuts
     off a part, so that places with the same neighbours are counted together.
     """
     # What F and G make of a one: at each of 3x3 places around it, a matrix of outputs by inputs.
-    of_f, of_g = (branch.weight.double().flip(2, 3).permute(2, 3, 0, 1) for branch in (layer.f, layer.g))
+    of_f, of_g = (weight.double().flip(2, 3).permute(2, 3, 0, 1) for weight in (f, g))
     steps = list(itertools.product(range(3), range(3)))
     of_both = {(a, b): of_f[a, b] @ of_g for a, b in steps}
 

@@ -156,6 +156,9 @@ def test_what_has_no_closed_form_has_none() -> None:
     x = groups(4, 4)
     assert math.isnan(measured(Own(), x[:1])[1])
     assert math.isnan(measured(Derived(0.5), x)[1])
+    replaced = SplitConvolution(8)
+    replaced.f = nn.Sequential(replaced.f, nn.Dropout(0.0))
+    assert math.isnan(measured(replaced, x)[1])
     assert math.isnan(measured(AdditiveCoupling(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)), x)[1])
 
 
