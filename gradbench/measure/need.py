@@ -149,6 +149,8 @@ class Needs:
         likely = min(max(int(count * room / one.max()), _FEW), _MOST)
         far = likely if likely != count else 2 * count
         other = self.alive(strategy, far, depth)
+        if len(one) != len(other):  # some operations run once in a process
+            one = self._alive(strategy, count, depth)
         if len(one) != len(other):
             return lambda images: self.of(strategy, images, depth)
         slopes = (other - one) / (far - count)

@@ -174,6 +174,18 @@ def test_fake_tensors_need_what_real_ones_need(kind: str, spec: str) -> None:
         assert measured() == real
 
 
+@pytest.mark.parametrize("spec", ["stored", "checkpoint", "reconstruct", "approximate:4", "stochastic:4"])
+def test_the_largest_of_all_moments_is_the_peak_and_there_are_as_many_for_any_batch(spec: str) -> None:
+    found = []
+    for count in (3, 8):
+        model, x = subject("hybrid", 2), torch.randn(count, 3, 8, 8)
+        with STRATEGIES.create(spec).applied_to(model):
+            _step(model, x)().backward()
+            found.append(step_memory(model, [x], _step(model, x)))
+        assert max(found[-1].moments) == found[-1].peak
+    assert len(found[0].moments) == len(found[1].moments)
+
+
 def test_an_offloaded_tensor_is_none_of_the_devices() -> None:
     with LiveStorages(torch.device("meta")) as live:
         kept = torch.randn(1000)
