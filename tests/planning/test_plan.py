@@ -66,19 +66,22 @@ def test_the_largest_depth_fits_and_a_few_per_cent_more_does_not(name: str, stra
     assert taken(name, strategy, BATCH, int(deepest * 1.05) + 2) > MEMORY
 
 
-@pytest.mark.parametrize("strategy", ["stored", "checkpoint", "stochastic:4"])
-def test_two_steps_tell_any_batch_and_two_depths_any_depth(strategy: str) -> None:
-    """Against a step at that batch and depth itself."""
-    needs = Needs(subject("resnet"), CPU)
-    chosen = STRATEGIES.create(strategy)
-    by_images = needs.by_images(chosen, MEMORY, BATCH, 2)
-    for count in (2, 31, 32, 200):
-        assert by_images(count) == pytest.approx(
-            needs.of(chosen, count, 2), abs=0 if strategy != "stochastic:4" else 5e3
-        )
-    by_depth = needs.by_depth(chosen, 4 * BATCH, 8)
-    assert by_depth(5) == needs.of(chosen, 4 * BATCH, 5)
-    assert by_depth(20) == pytest.approx(needs.of(chosen, 4 * BATCH, 20), rel=1e-3)
+@pytest.mark.parametrize(("strategy", "off"), [("stored", 0), ("checkpoint", 0), ("stochastic:4", 5000)])
+def test_two_steps_tell_any_batch(strategy: str, off: int) -> None:
+    """Against a step on that batch itself; what rounds sizes up is off by some bytes."""
+    needs, chosen = Needs(subject("resnet"), CPU), STRATEGIES.create(strategy)
+    need = needs.by_images(chosen, MEMORY, BATCH, 1)
+    for count in (2, 31, 200):
+        assert need(count) == pytest.approx(needs.of(chosen, count, 1), abs=off)
+
+
+@pytest.mark.parametrize("strategy", ["stored", "checkpoint"])
+def test_two_depths_tell_any_depth(strategy: str) -> None:
+    """Against a network of that depth itself."""
+    needs, chosen = Needs(subject("resnet"), CPU), STRATEGIES.create(strategy)
+    need = needs.by_depth(chosen, 4 * BATCH, 8)
+    assert need(5) == needs.of(chosen, 4 * BATCH, 5)
+    assert need(16) == pytest.approx(needs.of(chosen, 4 * BATCH, 16), rel=1e-3)
 
 
 def test_a_step_that_is_other_operations_with_more_images_is_asked_for_itself() -> None:
