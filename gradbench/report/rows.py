@@ -147,6 +147,8 @@ def _seed(cell: dict[Any, Any], seen: set[str]) -> SeedRow:
     seen.add(cell["cell"])
     measured = [cell["verdict"], f"noise ratio {number(cell['noise_ratio'])}"]
     measured += [] if math.isnan(cell["accuracy"]) else [f"accuracy {accuracy(cell['accuracy'])}"]
+    planned = cell.get("planned_batch", math.nan)
+    measured += [] if pd.isna(planned) else [f"room for a batch of {int(planned):,}"]
     ok = cell["status"] == "ok"
     return SeedRow(
         seed=int(cell["seed"]),
