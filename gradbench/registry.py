@@ -65,6 +65,7 @@ class Entry:
         allowed: values that the argument may take.
         numbers: a range of numbers that it may be instead.
         optional: whether the name may also stand alone.
+        distribution: whose code it runs, as `pip install` calls it; empty for gradbench's own.
         defaults: of a model, the settings of its source, for those that a case leaves out; of a data set, the settings
             that it alone allows.
     """
@@ -76,6 +77,7 @@ class Entry:
     allowed: tuple[int | str, ...] = ()
     numbers: Numbers | None = None
     optional: bool = False
+    distribution: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property

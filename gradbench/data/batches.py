@@ -37,6 +37,7 @@ class Batches:
             raise UsageError(f"data.crop: must be below the image size {size}, got {settings.crop}")
         if settings.cutout > size:
             raise UsageError(f"data.cutout: must be at most the image size {size}, got {settings.cutout}")
+        self.size = settings.batch_size
         self.per_epoch = images // settings.batch_size
         self._data = dataset
         self._settings = settings

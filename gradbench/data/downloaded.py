@@ -49,11 +49,16 @@ def load(settings: Data, device: torch.device, seed: int) -> Dataset:
             arrays = Arrays(*(file[name] for name in Arrays._fields))
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise EnvironmentError(f"{path}: damaged ({error}); delete it, and the next run downloads it again") from error
+    if max(arrays.y_train.max(), arrays.y_test.max()) >= settings.classes:
+        raise EnvironmentError(f"{path}: has labels beyond the {settings.classes} classes of {settings.name}")
     return Dataset.from_arrays(settings.name, arrays, settings.classes, device)
 
 
 def identity(settings: Data) -> str:
-    """Return what identifies the only content that `load` accepts, wherever the file lies."""
+    """Return what identifies the content, wherever the file lies: its digest, or the sums of the originals.
+
+    Where only the originals' sums are published, a prepared file is taken for what it says it is.
+    """
     return f"{settings.name} {PUBLISHED[settings.name].content}"
 
 
@@ -75,7 +80,7 @@ def prepare(settings: Data) -> None:
             raise EnvironmentError(f"{path}: cannot write {published.title} there ({error})") from error
     if not _is_real(path, published):
         raise EnvironmentError(
-            f"{path}: not the real {published.title}; delete it, and the next run downloads it again"
+            f"{path}: not {published.title}, by shapes or checksums; delete it, and the next run downloads it again"
         )
 
 

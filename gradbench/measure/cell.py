@@ -27,7 +27,7 @@ from gradbench.models.build import build
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Gate", "prepare", "run_cell"]
+__all__ = ["Gate", "named", "prepare", "run_cell"]
 
 #: Of what is tried before anything is measured.
 _TRIED_IMAGES = 4
@@ -128,6 +128,7 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
         say("loading")
         work = prepare(cell, torch.device(device))
     if cell.settings.measure.reference not in work.strategies:
+        work.findings.without_reference(cell.settings.measure.reference)
         return work.findings.tables()
     if cell.settings.train.memory_limit:
         say("what fits into the memory limit")
@@ -191,6 +192,8 @@ def _measure_fit(work: _Cell) -> None:
     for name, strategy in work.strategies.items():
         fit = room.of(strategy, work.model, batch)
         work.summary[name]["planned_batch"] = fit.planned_batch
+        if fit.untold:
+            work.summary[name]["notes"] = "; ".join(filter(None, (work.summary[name]["notes"], fit.untold)))
         if fit.over:
             work.summary[name].update(status="excluded", reason=fit.over)
 
@@ -204,43 +207,46 @@ def _measure_cost(work: _Cell, gate: Gate) -> None:
 
 
 def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
-    """Train with stored activations and measure along the way; then train with every other wanted strategy."""
-    settings = work.settings
-    wanted = settings.train.strategies
+    """Train with the reference and measure along the way; then train with every other wanted strategy."""
+    wanted = work.settings.train.strategies
     reference = work.reference.name
     trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [reference, *wanted]
-    model = work.model()
-    measured: set[int] = set()
-
-    def give_way(step: int) -> None:
-        gate.give_way(work.finish)
-
-    def measure(step: int) -> None:
-        give_way(step)
-        if step in settings.measure.at:
-            say(f"gradients at step {step}")
-            with work.limited(None), work.measuring():
-                _measure_step(work, model, step, lambda: give_way(step))
-            measured.add(step)
-
-    with gate.shared():
-        say(f"training with {_named(reference)}")
-        _train(work, work.reference, model, reference in trained and work.findings.works(reference), measure)
-    if late := [step for step in settings.measure.at if step not in measured]:
-        reason = (
-            f"training with {_named(reference)} diverged before step {late[0]}, so that nothing could be measured there"
-        )
-        for summary in work.summary.values():
-            if summary["status"] == "ok":
-                summary.update(status="diverged", reason=reason)
+    _train_reference(work, gate, say, curve=reference in trained and work.findings.works(reference))
     for name in trained:
         if name != reference and name in work.strategies and work.findings.works(name):
             with gate.shared():
                 say(f"training with {name}")
-                _train(work, work.strategies[name], work.model(), True, give_way)
+                _train(work, work.strategies[name], work.model(), True, lambda step: gate.give_way(work.finish))
 
 
-def _named(strategy: str) -> str:
+def _train_reference(work: _Cell, gate: Gate, say: Callable[[str], None], curve: bool) -> None:
+    """Train with the reference, and measure every strategy at its weights. Nothing of it stays on the device."""
+    at, reference = work.settings.measure.at, work.reference.name
+    model = work.model()
+    measured: set[int] = set()
+
+    def measure(step: int) -> None:
+        gate.give_way(work.finish)
+        if step in at:
+            say(f"gradients at step {step}")
+            with work.limited(None), work.measuring():
+                _measure_step(work, model, step, lambda: gate.give_way(work.finish))
+            measured.add(step)
+
+    with gate.shared():
+        say(f"training with {named(reference)}")
+        _train(work, work.reference, model, curve, measure)
+    if late := [step for step in at if step not in measured]:
+        reason = (
+            f"training with {named(reference)} diverged before step {late[0]}, so that nothing could be measured there"
+        )
+        for summary in work.summary.values():
+            if summary["status"] == "ok":
+                summary.update(status="diverged", reason=reason)
+
+
+def named(strategy: str) -> str:
+    """Return a reference as what one trains with."""
     return "stored activations" if strategy == "stored" else strategy
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from gradbench.case.expand import Cell
 from gradbench.errors import EnvironmentError, UsageError
-from gradbench.measure.cell import prepare
+from gradbench.measure.cell import named, prepare
 from gradbench.measure.explain import Explanation, explain
 from gradbench.measure.precision import InPrecision
 from gradbench.measure.training import train
@@ -21,7 +21,7 @@ __all__ = ["explain_cell"]
 def explain_cell(
     cell: Cell, device: str, strategy: str, step: int, say: Callable[[str], None] = lambda text: None
 ) -> Explanation:
-    """Train a cell's model with stored activations to a step once more, and explain a strategy there.
+    """Train a cell's model with its reference to a step once more, and explain a strategy there.
 
     Args:
         cell: whose model, data and seed.
@@ -32,7 +32,7 @@ def explain_cell(
 
     Raises:
         GradbenchError: the step is beyond the training, the strategy is unknown or does not apply, the precision is not
-            for this device, or the data set cannot be had.
+            for this device, or the data set or the reference cannot be had.
     """
     settings = cell.settings
     if step > settings.train.steps:
@@ -42,7 +42,10 @@ def explain_cell(
     work = prepare(cell, torch.device(device))
     if reason := work.precision.unavailable(work.device):
         raise EnvironmentError(f"this cell cannot be run here: {reason}")
-    say(f"training with stored activations, {step} steps")
+    reference = settings.measure.reference
+    if reference not in work.strategies:
+        raise EnvironmentError(f"{reference}, the cell's reference: {work.findings.summary[reference]['reason']}")
+    say(f"training with {named(reference)}, {step} steps")
     model = work.model()
     train(model, work.reference, work.batches, settings.train, steps=step, curve=False)
     model.train()

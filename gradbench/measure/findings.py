@@ -54,6 +54,13 @@ class Findings:
         status = "oom" if isinstance(error, torch.OutOfMemoryError | MemoryError) else "error"
         self.summary[strategy].update(status=status, reason=f"{type(error).__name__}: {error}".strip(": "))
 
+    def without_reference(self, reference: str) -> None:
+        """Let every strategy that works share the reference's fate: there is nothing to hold it against."""
+        status, reason = (self.summary[reference][key] for key in ("status", "reason"))
+        for summary in self.summary.values():
+            if summary["status"] == "ok":
+                summary.update(status=status, reason=f"{reference}, which it is held against: {reason}")
+
     def works(self, strategy: str) -> bool:
         """Return whether a strategy applies and has raised nothing."""
         return self.summary[strategy]["status"] not in ("excluded", "oom", "error")

@@ -22,6 +22,7 @@ from gradbench.measure.need import Needs, Subject
 from gradbench.measure.search import largest
 from gradbench.measure.step import take_step
 from gradbench.measure.training import make_optimizer
+from gradbench.measure.trial import in_one_line
 from gradbench.models.build import build
 from gradbench.strategies.base import Strategy
 
@@ -61,10 +62,12 @@ class Fit:
         planned_batch: the largest minibatch whose step fits, as a plan counts; 0 where two images do not fit, None
             where only running it can tell.
         over: why the cell's own minibatch does not fit, in one sentence; empty where it does.
+        untold: why only running it can tell; empty where a plan does.
     """
 
     planned_batch: int | None
     over: str
+    untold: str = ""
 
 
 class Room:
@@ -95,13 +98,20 @@ class Room:
             strategy: how activations are had.
             model: makes the network.
             batch: the cell's minibatch.
+
+        Raises:
+            torch.OutOfMemoryError: the GPU has less than the limit left, since others have the rest.
         """
-        planned = None if strategy.compiles else self._planned(strategy)
+        try:
+            planned, untold = self._planned(strategy), ""
+        except Exception as error:  # whatever code may do with tensors that have no values
+            planned, untold = None, f"no plan counts what fits: {in_one_line(error)}"
         if self._device.type == "cuda":
             over = self._tried(strategy, model, batch)
-            return Fit(planned, f"{over} (a plan counts room for a batch of {planned})" if over and planned else over)
+            counted = f" (a plan counts room for a batch of {planned})" if over and planned else ""
+            return Fit(planned, over + counted, untold)
         if planned is None or planned >= self._count:
-            return Fit(planned, "")
+            return Fit(planned, "", untold)
         need = written_size(self._needs.of(strategy, self._count, None) + self._data)
         return Fit(
             planned,
@@ -110,12 +120,21 @@ class Room:
             "CPU's memory is not limited)",
         )
 
-    def _planned(self, strategy: Strategy) -> int:
+    def _planned(self, strategy: Strategy) -> int | None:
+        if strategy.compiles:
+            return None
         room = self._limit - self._data
         need = self._needs.by_images(strategy, room, self._count, None)
         return largest(need, room, 2, 2**20, second=self._count) or 0
 
     def _tried(self, strategy: Strategy, model: Callable[[], nn.Module], batch: Minibatch) -> str:
+        gc.collect()
+        torch.cuda.empty_cache()
+        left = torch.cuda.mem_get_info(self._device)[0] + torch.cuda.memory_reserved(self._device)
+        if left < self._limit:
+            raise torch.OutOfMemoryError(
+                f"{written_size(left)} of the GPU are left, less than train.memory_limit, {written_size(self._limit)}"
+            )
         try:
             with limited(self._device, self._limit):
                 network = model().train()

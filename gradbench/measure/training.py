@@ -74,6 +74,8 @@ def train(
         The learning curve. It ends early, with a loss that is not finite, when training diverged.
     """
     optimizer = make_optimizer(model, settings)
+    # What was found to fit into a memory limit is a step of training.
+    at_a_time = min(EVALUATION_BATCH, batches.size) if settings.memory_limit else EVALUATION_BATCH
     points: list[Evaluation] = []
     since: list[Tensor] = []
     for step in range(steps + 1):
@@ -81,7 +83,7 @@ def train(
         if curve and (step % settings.evaluate_every == 0 or step == steps):
             recent = torch.stack(since).mean().item() if since else math.nan
             since.clear()
-            loss, accuracy = evaluate(model, batches.test(settings.evaluate_images, EVALUATION_BATCH))
+            loss, accuracy = evaluate(model, batches.test(settings.evaluate_images, at_a_time))
             points.append(Evaluation(step, recent, loss, accuracy))
             if points[-1].diverged:
                 break

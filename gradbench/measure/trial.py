@@ -72,6 +72,8 @@ def _signal_of_a_step(model: nn.Module, strategy: Strategy, batch: Batch, loss: 
     if next(model.parameters()).device.type != "cpu":
         model = copy.deepcopy(model).cpu()
         batch = tree_map(lambda leaf: leaf.cpu() if isinstance(leaf, torch.Tensor) else leaf, batch)
+        if strategy.applies_to(model):
+            return None  # it is for a GPU alone
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, none of which it needs
         child = os.fork()

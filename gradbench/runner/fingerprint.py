@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -119,9 +120,17 @@ def _named(parts: Iterable[Part]) -> Iterator[str]:
     """What the tables say of the names, as far as it decides numbers."""
     for kind, spec, entry in parts:
         argument = spec.partition(":")[2]
-        yield f"{kind} {spec} {entry.target} {entry.read(argument)!r}"
+        yield f"{kind} {spec} {entry.target} {entry.read(argument)!r} {_version(entry)}"
         if kind == DATASETS.kind:
             yield repr(PUBLISHED.get(spec))
+
+
+def _version(entry: Entry) -> str:
+    """The installed version of the package whose code it runs, if it runs another's and that is installed."""
+    try:
+        return version(entry.distribution) if entry.distribution else ""
+    except PackageNotFoundError:
+        return "absent"
 
 
 def _module(entry: Entry) -> str:

@@ -185,7 +185,7 @@ def test_other_content_is_refused(name: str, tmp_path: Path, monkeypatch: pytest
     path = tmp_path / f"{name}.npz"
     with np.load(path) as file:
         arrays = dict(file)
-    refused = rf"{name}.npz: not the real {PUBLISHED[name].title}; delete it"
+    refused = rf"{name}.npz: not {PUBLISHED[name].title}, by shapes or checksums; delete it"
     for other in (
         {"x_train": arrays["x_train"]},
         arrays | {"extra": arrays["y_test"]},
@@ -210,8 +210,13 @@ def test_without_known_checksums_the_shapes_are_held(tmp_path: Path, monkeypatch
     np.savez_compressed(tmp_path / "cifar100.npz", **(arrays | {"x_test": arrays["x_test"] ^ np.uint8(1)}))
     prepare(settings("cifar100", tmp_path))
     np.savez(tmp_path / "cifar100.npz", **(arrays | {"x_test": arrays["x_test"][:, :28]}))
-    with pytest.raises(EnvironmentError, match=r"not the real CIFAR-100"):
+    with pytest.raises(EnvironmentError, match=r"not CIFAR-100, by shapes"):
         prepare(settings("cifar100", tmp_path))
+    labels = arrays["y_test"].copy()
+    labels[0] = 100
+    np.savez(tmp_path / "cifar100.npz", **(arrays | {"y_test": labels}))
+    with pytest.raises(EnvironmentError, match=r"has labels beyond the 100 classes of cifar100"):
+        downloaded.load(settings("cifar100", tmp_path), torch.device("cpu"), 0)
 
 
 def test_a_single_changed_byte_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from gradbench.case.expand import Cell, expand
 from gradbench.case.load import load
@@ -19,6 +21,7 @@ from gradbench.measure.limit import Room, limited
 from gradbench.measure.memory import step_memory
 from gradbench.measure.step import forward_passes, take_step
 from gradbench.measure.training import make_optimizer
+from gradbench.strategies.stored import Stored
 
 GATE: Any = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
 CASE = """
@@ -127,3 +130,33 @@ def test_the_limit_of_a_gpu_is_a_share_of_it_lifted_inside_and_restored_after(mo
         with limited(gpu, 10**12):
             assert share["now"] == 1.0
     assert share["now"] == 1.0
+
+
+class _Asks(Stored):
+    """A strategy whose forward pass asks for a value, which a tensor without values does not have."""
+
+    @contextmanager
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
+        hook = model.register_forward_pre_hook(lambda module, inputs: inputs[0].sum().item() and None)
+        yield
+        hook.remove()
+
+
+def test_what_no_plan_can_count_is_said_and_loses_no_cell(tmp_path: Path) -> None:
+    work = prepare(the_cell(tmp_path), torch.device("cpu"))
+    fit = Room(work.settings, work.dataset, work.device).of(_Asks(), work.model, work.batches.batch(0))
+    assert (fit.planned_batch, fit.over) == (None, "")
+    assert fit.untold.startswith("no plan counts what fits: DataDependentOutputException")
+
+
+def test_a_gpu_whose_memory_others_have_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = prepare(the_cell(tmp_path), torch.device("cpu"))
+    room = Room(work.settings, work.dataset, work.device)
+    monkeypatch.setattr(room, "_device", torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100_000, 8 * 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50_000)
+    with pytest.raises(
+        torch.OutOfMemoryError, match="150 kB of the GPU are left, less than train.memory_limit, 600 kB"
+    ):
+        room.of(work.reference, work.model, work.batches.batch(0))

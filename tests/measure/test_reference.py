@@ -18,8 +18,9 @@ from gradbench.analysis.settings import by_setting
 from gradbench.analysis.tables import Run, typed
 from gradbench.case.expand import expand
 from gradbench.case.load import load
-from gradbench.errors import UsageError
+from gradbench.errors import EnvironmentError, UsageError
 from gradbench.measure.cell import run_cell
+from gradbench.measure.explain_cell import explain_cell
 from gradbench.measure.gradients import measure_gradients
 from gradbench.measure.verdict import verdict
 from gradbench.strategies import STRATEGIES
@@ -114,3 +115,16 @@ def test_a_case_of_one_minibatch_leaves_what_needs_two_empty(tmp_path: Path) -> 
     assert rows["accumulate:2"]["noise_ratio"] is None
     assert rows["accumulate:2"]["rel_error"] > 0.01
     assert {row["noise_ratio"] for row in found["gradients"]} == {None}
+
+
+def test_without_its_reference_nothing_of_a_cell_is_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradbench.strategies.adapters.adapter.find_spec", lambda package: None)
+    found = tables(tmp_path, "measure.reference=memcnn")
+    rows = {row["strategy"]: row for row in found["cells"]}
+    assert {row["status"] for row in rows.values()} == {"excluded"}
+    missing = "memcnn is not installed: pip install memcnn"
+    assert rows["memcnn"]["reason"] == missing
+    assert rows["stored"]["reason"] == rows["checkpoint"]["reason"] == f"memcnn, which it is held against: {missing}"
+    (cell,) = expand(load(tmp_path / "held.toml", sets=["measure.reference=memcnn"]), "held")
+    with pytest.raises(EnvironmentError, match="memcnn, the cell's reference: memcnn is not installed"):
+        explain_cell(cell, "cpu", "checkpoint", 0)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,20 @@ def test_another_target_behind_the_same_name_counts(monkeypatch: pytest.MonkeyPa
     before = fingerprint()
     monkeypatch.setitem(STRATEGIES._entries, "reconstruct", Entry("gradbench.strategies.reconstruct:Other", ""))
     assert fingerprint() != before
+
+
+def test_the_version_of_the_package_that_a_strategy_runs_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells, found = (settings("memcnn"), settings("revtorch"), REBUILT), []
+    for installed in ({}, {"memcnn": "1.5.2"}, {"memcnn": "1.6"}):
+
+        def version(name: str, installed: dict[str, str] = installed) -> str:
+            if name not in installed:
+                raise PackageNotFoundError(name)
+            return installed[name]
+
+        monkeypatch.setattr("gradbench.runner.fingerprint.version", version)
+        found.append([fingerprint(one) for one in cells])
+    assert [len(set(column)) for column in zip(*found, strict=True)] == [3, 1, 1]
 
 
 @pytest.mark.parametrize(

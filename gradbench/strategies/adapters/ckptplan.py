@@ -31,7 +31,6 @@ class CkptPlan(Adapter):
     Source: https://pypi.org/project/ckptplan
     """
 
-    foreign = False  # one step is tried on a CPU, where it cannot plan
     package: ClassVar[str] = "ckptplan"
     installed_as: ClassVar[str] = "ckptplan"
 

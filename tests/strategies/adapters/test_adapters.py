@@ -67,6 +67,11 @@ def test_an_absent_package_is_named_with_what_installs_it(name: str, monkeypatch
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_table_knows_what_installs_it(name: str) -> None:
+    assert STRATEGIES[name].distribution == STRATEGIES.create(name).installed_as
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_without_a_part_for_it_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gradbench.strategies.adapters.adapter.find_spec", lambda package: package)
     reason = STRATEGIES.create(name).applies_to(nn.Linear(3, 4))
