@@ -88,7 +88,7 @@ class Alone:
 def run(case: Case, seed: int, folder: Path) -> Run:
     """Run every cell of the case with its own random rounding."""
     RandomRounding.generator.manual_seed(seed)
-    results = [(cell, run_cell(cell, "cpu", Alone(), lambda text: None)) for cell in expand(case, "random")]
+    results = [(cell, run_cell(cell, None, "cpu", Alone(), lambda text: None)) for cell in expand(case, "random")]
     axes = tuple(case.matrix)
     write_tables(folder, axes, results)
     write_claims(folder, [])

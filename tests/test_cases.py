@@ -52,7 +52,7 @@ def test_every_network_of_the_quick_profile_can_be_built(name: str) -> None:
 def test_the_first_cell_of_the_quick_profile_runs(name: str) -> None:
     axes = {setting_of(axis) for axis in load(CASES[name], "quick").matrix}
     case = load(CASES[name], "quick", [one for one in SHORTEST if one.partition("=")[0] not in axes])
-    tables = run_cell(expand(case, name)[0], "cpu", GATE, say=lambda text: None)
+    tables = run_cell(expand(case, name)[0], None, "cpu", GATE, say=lambda text: None)
     statuses = {row["strategy"]: (row["status"], row["reason"]) for row in tables["cells"]}
     assert {status for status, _ in statuses.values()} <= {"ok", "excluded"}, statuses
     assert statuses["stored"] == ("ok", "")

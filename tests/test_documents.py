@@ -192,7 +192,7 @@ def test_the_claim_of_the_example_of_a_case_is_held(tmp_path: Path) -> None:
     path.write_text(blocks(ROOT / "docs/case.md", "toml")[0].text)
     case = load(path, sets=["seeds=1"])
     gate: Any = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
-    ran = [(cell, run_cell(cell, "cpu", gate, say=lambda text: None)) for cell in expand(case, path.stem)]
+    ran = [(cell, run_cell(cell, None, "cpu", gate, say=lambda text: None)) for cell in expand(case, path.stem)]
     tables = {
         name: pd.DataFrame(
             [{"cell": cell.id, **cell.point, "seed": cell.seed, **row} for cell, found in ran for row in found[name]]

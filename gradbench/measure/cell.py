@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -17,6 +19,7 @@ from gradbench.data import DATASETS
 from gradbench.data.batches import Batches, Minibatch
 from gradbench.data.dataset import Dataset
 from gradbench.measure.batch import pixels
+from gradbench.measure.begun import Begun
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, Row, measure_step
 from gradbench.measure.limit import Room, limited
@@ -97,6 +100,10 @@ class _Cell:
         """Let the process have no more memory than this inside, in a cell that has a limit; None for all there is."""
         return limited(self.device, limit) if self.settings.train.memory_limit else nullcontext()
 
+    def renew(self) -> None:
+        """Let every strategy be as new: one that is random counts its draws, and one that learns has learnt."""
+        self.strategies = {name: InPrecision(STRATEGIES.create(name), self.precision) for name in self.strategies}
+
     def finish(self) -> None:
         """Wait until the device has done what it was told."""
         if self.device.type == "cuda":
@@ -109,13 +116,16 @@ class _Cell:
         return model.to(self.device, self.precision.dtype)
 
 
-def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) -> dict[str, list[Row]]:
+def run_cell(
+    cell: Cell, begun: Path | None, device: str, gate: Gate, say: Callable[[str], None]
+) -> dict[str, list[Row]]:
     """Run one cell and return the rows of `cells`, `gradients`, `activations`, `state` and `training`.
 
     The rows lack the columns `cell`, the axes and `seed`, which are the same for all of them.
 
     Args:
         cell: what to run.
+        begun: the file that keeps what is found after each phase; what it has of an earlier run is not run again.
         device: "cpu", "cuda" or "cuda:N".
         gate: holds the other cells off while time and memory are measured.
         say: is told what is being done.
@@ -130,19 +140,40 @@ def run_cell(cell: Cell, device: str, gate: Gate, say: Callable[[str], None]) ->
     if cell.settings.measure.reference not in work.strategies:
         work.findings.without_reference(cell.settings.measure.reference)
         return work.findings.tables()
-    if cell.settings.train.memory_limit:
-        say("what fits into the memory limit")
-        with gate.shared(), work.measuring():
-            _measure_fit(work)
-    if cell.settings.measure.cost:
-        say("time and memory")
-        with work.measuring():
-            _measure_cost(work, gate)
-    _measure_training(work, gate, say)
-    wall = time.perf_counter() - started
+    before = Begun.read(begun)
+    if before.phases:
+        work.findings.rows, work.findings.summary = before.rows, before.summary
+        work.measuring_seconds = before.measuring_seconds
+    phases = list(before.phases)
+    for name, run in _phases(work, gate, say):
+        if name in phases:
+            continue
+        if begun is not None and len(phases) > len(before.phases):
+            wall = before.seconds + time.perf_counter() - started
+            Begun(phases, work.findings.rows, work.summary, wall, work.measuring_seconds).write(begun)
+        work.renew()
+        run()
+        phases.append(name)
+    wall = before.seconds + time.perf_counter() - started
     for row in work.summary.values():
         row.update(wall_seconds=wall, measuring_share=work.measuring_seconds / wall)
     return work.findings.tables()
+
+
+def _phases(work: _Cell, gate: Gate, say: Callable[[str], None]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield what a cell does, one after the other: each begins from nothing that another leaves but its findings."""
+    settings = work.settings
+    wanted, reference = settings.train.strategies, work.reference.name
+    trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [reference, *wanted]
+    if settings.train.memory_limit:
+        yield "fit", lambda: _measure_fit(work, gate, say)
+    if settings.measure.cost:
+        yield "cost", lambda: _measure_cost(work, gate, say)
+    curve = reference in trained and work.findings.works(reference)
+    yield "reference", lambda: _train_reference(work, gate, say, curve)
+    for name in dict.fromkeys(trained):
+        if name != reference and name in work.strategies and work.findings.works(name):
+            yield f"training with {name}", partial(_train_other, work, gate, say, name)
 
 
 def prepare(cell: Cell, device: torch.device) -> _Cell:
@@ -186,41 +217,38 @@ def prepare(cell: Cell, device: torch.device) -> _Cell:
     return work
 
 
-def _measure_fit(work: _Cell) -> None:
+def _measure_fit(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
     """Note the largest batch that fits, and who does not fit: of such a strategy only time and memory are measured."""
-    room, batch = Room(work.settings, work.dataset, work.device), work.batches.batch(0)
-    for name, strategy in work.strategies.items():
-        fit = room.of(strategy, work.model, batch)
-        work.summary[name]["planned_batch"] = fit.planned_batch
-        if fit.untold:
-            work.summary[name]["notes"] = "; ".join(filter(None, (work.summary[name]["notes"], fit.untold)))
-        if fit.over:
-            work.summary[name].update(status="excluded", reason=fit.over)
+    say("what fits into the memory limit")
+    with gate.shared(), work.measuring():
+        room, batch = Room(work.settings, work.dataset, work.device), work.batches.batch(0)
+        for name, strategy in work.strategies.items():
+            fit, summary = room.of(strategy, work.model, batch), work.summary[name]
+            summary["planned_batch"] = fit.planned_batch
+            if fit.untold:
+                summary["notes"] = "; ".join(filter(None, (summary["notes"], fit.untold)))
+            if fit.over:
+                summary.update(status="excluded", reason=fit.over)
 
 
-def _measure_cost(work: _Cell, gate: Gate) -> None:
+def _measure_cost(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
+    say("time and memory")
+    with work.measuring():
+        with gate.shared():
+            model, batch = work.model(), work.batches.batch(0)
+        repeats = work.settings.measure.cost_repeats
+        costs = measure_cost(model, list(work.strategies.values()), batch, repeats, gate.shared, gate.exclusive)
+        work.findings.add_cost(costs, work.reference.name, pixels(batch[0]))
+
+
+def _train_other(work: _Cell, gate: Gate, say: Callable[[str], None], name: str) -> None:
     with gate.shared():
-        model, batch = work.model(), work.batches.batch(0)
-    repeats = work.settings.measure.cost_repeats
-    costs = measure_cost(model, list(work.strategies.values()), batch, repeats, gate.shared, gate.exclusive)
-    work.findings.add_cost(costs, work.reference.name, pixels(batch[0]))
-
-
-def _measure_training(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
-    """Train with the reference and measure along the way; then train with every other wanted strategy."""
-    wanted = work.settings.train.strategies
-    reference = work.reference.name
-    trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [reference, *wanted]
-    _train_reference(work, gate, say, curve=reference in trained and work.findings.works(reference))
-    for name in trained:
-        if name != reference and name in work.strategies and work.findings.works(name):
-            with gate.shared():
-                say(f"training with {name}")
-                _train(work, work.strategies[name], work.model(), True, lambda step: gate.give_way(work.finish))
+        say(f"training with {name}")
+        _train(work, work.strategies[name], work.model(), True, lambda step: gate.give_way(work.finish))
 
 
 def _train_reference(work: _Cell, gate: Gate, say: Callable[[str], None], curve: bool) -> None:
-    """Train with the reference, and measure every strategy at its weights. Nothing of it stays on the device."""
+    """Train with the reference, and measure every strategy at its weights."""
     at, reference = work.settings.measure.at, work.reference.name
     model = work.model()
     measured: set[int] = set()

@@ -141,7 +141,13 @@ class CaseRun:
         environment = hashlib.sha256(json.dumps(self._environment, sort_keys=True).encode()).hexdigest()[:12]
         self._store.write_environment(environment, self._environment)
         todo = {one.label: one for one in in_running_order(self._todo)}
-        tasks = [Task(label, self._targets.cell, (one.cell,), self._store.log(one.key)) for label, one in todo.items()]
+        if self._options.fresh:
+            for one in todo.values():
+                self._store.begun(one.key).unlink(missing_ok=True)
+        tasks = [
+            Task(label, self._targets.cell, (one.cell, self._store.begun(one.key)), self._store.log(one.key))
+            for label, one in todo.items()
+        ]
         ran = set()
         with (
             self._show.cells(list(todo.values()), len(self._planned)),
@@ -151,6 +157,8 @@ class CaseRun:
                 one = todo[outcome.name]
                 record = self._record(one, outcome, environment)
                 self._store.write(one.key, record)
+                if outcome.status == "ok":  # it came to its end, whatever it found
+                    self._store.begun(one.key).unlink(missing_ok=True)
                 if record.status in FINISHED:
                     self._store.log(one.key).unlink(missing_ok=True)
                 self._statuses[one.key] = record.status

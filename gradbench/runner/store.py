@@ -84,6 +84,10 @@ class Store:
         """The file for what the cell's process prints; kept where the cell fails."""
         return self.folder / f"{key}.log"
 
+    def begun(self, key: str) -> Path:
+        """The file for what the cell's process has found so far; kept where it comes to no end."""
+        return self.folder / f"{key}.begun"
+
     def __iter__(self) -> Iterator[Record]:
         """Every record of the case, whatever its key."""
         for path in sorted(self.folder.glob("*.json")):

@@ -76,7 +76,7 @@ def test_a_cell_is_the_same_once_more(call: Call, small: Path) -> None:
     (cell,) = seen
     assert (cell.settings.model.depth, cell.seed, cell.settings.train.momentum) == (3, 0, 0.5)
     gate = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
-    rows = run_cell(cell, "cpu", gate, lambda text: None)["gradients"]
+    rows = run_cell(cell, None, "cpu", gate, lambda text: None)["gradients"]
     (row,) = (r for r in rows if (r["strategy"], r["parameter"]) == ("reconstruct", found["whole"]["parameter"]))
     assert found["whole"]["rel_error"] == row["rel_error"] > 0
     assert {part["name"] for part in found["parts"]} >= {"chain.block0", "chain.block2"}

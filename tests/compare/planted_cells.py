@@ -46,10 +46,12 @@ class Faulty(Strategy):
                 parameter.grad += float(amount[0]) * noise * parameter.grad.norm() / noise.norm()
 
 
-def run_cell(cell: Any, device: str, gate: Any, say: Callable[[str], None]) -> dict[str, list[dict[str, Any]]]:
+def run_cell(
+    cell: Any, begun: Path, device: str, gate: Any, say: Callable[[str], None]
+) -> dict[str, list[dict[str, Any]]]:
     _fault[:] = Path(cell.settings.data.path).with_name("fault.txt").read_text().split()
     STRATEGIES._entries["checkpoint"] = Entry("planted_cells:Faulty", "stored training with a fault")
-    return real_cell(cell, device, gate, say)
+    return real_cell(cell, begun, device, gate, say)
 
 
 def report(folder: Path) -> Path:

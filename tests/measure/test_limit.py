@@ -73,7 +73,7 @@ def test_the_planned_batch_fits_and_one_more_image_does_not(tmp_path: Path, stra
 
 
 def test_what_does_not_fit_trains_no_network_and_the_others_are_measured(tmp_path: Path) -> None:
-    found = run_cell(the_cell(tmp_path), "cpu", GATE, say=lambda text: None)
+    found = run_cell(the_cell(tmp_path), None, "cpu", GATE, say=lambda text: None)
     rows = {row["strategy"]: row for row in found["cells"]}
     assert {name: row["status"] for name, row in rows.items()} == {
         "stored": "excluded",
@@ -94,7 +94,7 @@ def test_a_cell_without_a_limit_plans_nothing(tmp_path: Path) -> None:
     cell = the_cell(tmp_path, "train.memory_limit=900000000", "measure.cost=false", "measure.state=false")
     assert cell.settings.train.memory_limit == 900_000_000
     free = cell.settings.model_copy(update={"train": cell.settings.train.model_copy(update={"memory_limit": None})})
-    found = run_cell(Cell(cell.id, cell.case, cell.point, 0, free), "cpu", GATE, say=lambda text: None)
+    found = run_cell(Cell(cell.id, cell.case, cell.point, 0, free), None, "cpu", GATE, say=lambda text: None)
     assert not any("planned_batch" in row for row in found["cells"])
 
 

@@ -94,7 +94,7 @@ def run(precision: str) -> dict[str, list[dict]]:
         train=Train(steps=2, precision=precision, evaluate_images=20),
         measure=Measure(strategies=("reconstruct", "checkpoint"), sgd_batches=3, truth_batches=1, cost_repeats=1),
     )
-    return run_cell(Cell("0" * 12, "test", {}, 0, settings), "cpu", Open(), lambda text: None)
+    return run_cell(Cell("0" * 12, "test", {}, 0, settings), None, "cpu", Open(), lambda text: None)
 
 
 @pytest.mark.parametrize("precision", ["float64", "bfloat16"])

@@ -47,7 +47,7 @@ def tables(folder: Path, *sets: str) -> dict[str, list[dict[str, Any]]]:
     path = folder / "held.toml"
     path.write_text(CASE)
     (cell,) = expand(load(path, sets=sets), "held")
-    return run_cell(cell, "cpu", GATE, say=lambda text: None)
+    return run_cell(cell, None, "cpu", GATE, say=lambda text: None)
 
 
 def test_others_are_held_against_the_reference_and_it_is_not_judged(tmp_path: Path) -> None:

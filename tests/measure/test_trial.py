@@ -93,7 +93,7 @@ def test_a_crash_costs_its_own_row_of_a_cell_alone(planted: Path) -> None:
     measure = ["measure.strategies=['memcnn', 'checkpoint']", "measure.at=[0]", "measure.sgd_batches=2"]
     rest = ["data.batch_size=4", "data.image_size=8", "measure.truth_batches=1", "measure.cost_repeats=1"]
     cell = Cell(id="0" * 12, case="planted", point={}, seed=0, settings=settings_of([*model, *measure, *rest]))
-    rows = {row["strategy"]: row for row in run_cell(cell, "cpu", _Gate(), lambda text: None)["cells"]}
+    rows = {row["strategy"]: row for row in run_cell(cell, None, "cpu", _Gate(), lambda text: None)["cells"]}
     assert rows["memcnn"]["status"] == "error"
     assert rows["memcnn"]["reason"].startswith("killed by SIGSEGV: ")
     assert rows["checkpoint"]["status"] == "ok"

@@ -40,15 +40,15 @@ def report(folder: Path) -> Path:
     return path
 
 
-def run_cell(cell: Any, device: str, gate: Any, say: Callable[[str], None]) -> Rows:
+def run_cell(cell: Any, begun: Path, device: str, gate: Any, say: Callable[[str], None]) -> Rows:
     with gate.shared():
         return _planted(cell, _invented(cell))
 
 
-def run_real_cell(cell: Any, device: str, gate: Any, say: Callable[[str], None]) -> Rows:
+def run_real_cell(cell: Any, begun: Path, device: str, gate: Any, say: Callable[[str], None]) -> Rows:
     from gradbench.measure.cell import run_cell as measure
 
-    return _planted(cell, measure(cell, device, gate, say))
+    return _planted(cell, measure(cell, begun, device, gate, say))
 
 
 def _planted(cell: Any, rows: Rows) -> Rows:

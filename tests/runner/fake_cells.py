@@ -17,13 +17,19 @@ from pathlib import Path
 from typing import Any
 
 
-def run_cell(cell: Any, device: str, gate: Any, say: Callable[[str], None]) -> dict[str, list[dict[str, Any]]]:
+def run_cell(
+    cell: Any, begun: Path, device: str, gate: Any, say: Callable[[str], None]
+) -> dict[str, list[dict[str, Any]]]:
     folder = Path(cell.settings.data.path).parent
     with (folder / "executions.txt").open("a") as file:
         file.write(f"{cell.id}\n")
     with (folder / "devices.txt").open("a") as file:
         file.write(f"{device}\n")
     say("started")
+    goes_on = begun.exists()
+    begun.write_text("a phase")
+    with (folder / "goes-on.txt").open("a") as file:
+        file.write(f"{cell.settings.model.depth} {goes_on}\n")
     behaviours = json.loads((folder / "behaviour.json").read_text())
     behaviour = behaviours.get(str(cell.settings.model.depth), "ok")
     with gate.shared():

@@ -224,7 +224,7 @@ def test_what_is_imported_when_a_cell_runs_is_among_what_counts(run_in_process: 
         "settings = Settings.model_validate({'model': {'name': 'resnet', 'depth': 1, 'width': 4, 'pooling': ['max']},\n"
         "    'train': {'steps': 0, 'strategies': 'none'}, 'data': {'image_size': 8, 'batch_size': 4},\n"
         "    'measure': {'at': [0], 'strategies': ['approximate:4', 'checkpoint'], 'sgd_batches': 2}})\n"
-        "run_cell(Cell('0', 'case', {}, 0, settings), 'cpu', gate, lambda text: None)\n"
+        "run_cell(Cell('0', 'case', {}, 0, settings), None, 'cpu', gate, lambda text: None)\n"
         "print(settings.model_dump_json())\n"
         "print(*(name for name in sys.modules if name.startswith('gradbench')))\n"
     )

@@ -76,6 +76,28 @@ def test_finished_cells_are_not_run_again(planted: Planted) -> None:
     assert planted.manifest()["cells_from_store"] == 6
 
 
+def test_what_a_cell_has_begun_is_kept_until_it_comes_to_its_end(planted: Planted) -> None:
+    def goes_on() -> list[str]:
+        path = planted.folder / "goes-on.txt"
+        lines = sorted(path.read_text().splitlines())
+        path.unlink()
+        return [line.split()[1] for line in lines if line.startswith("2 ")]
+
+    planted.behave({"2": "raise"})
+    planted.run()
+    cells = planted.out / ".cells"
+    begun = list(cells.glob("*.begun"))
+    assert len(begun) == len(goes_on()) > 0
+    planted.run()
+    assert set(goes_on()) == {"True"}
+    planted.run(fresh=True)
+    assert set(goes_on()) == {"False"}
+    planted.behave({})
+    planted.run()
+    assert set(goes_on()) == {"True"}
+    assert not list(cells.glob("*.begun"))
+
+
 def test_fresh_runs_everything_again(planted: Planted) -> None:
     planted.run()
     assert planted.run(fresh=True) == EXIT.OK
