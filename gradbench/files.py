@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from gradbench.errors import EnvironmentError
 
-__all__ = ["atomic", "cannot_write", "make_writable", "write_atomic"]
+__all__ = ["atomic", "cannot_write", "make_writable", "plain", "write_atomic"]
 
 
 def cannot_write(path: Path, error: OSError) -> EnvironmentError:
@@ -45,6 +45,11 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             file.buffer.write(content)
         else:
             file.write(content)
+
+
+def plain(value: Any) -> Any:
+    """Return a number of NumPy or torch as Python's own, for `json.dumps(..., default=plain)`."""
+    return value.item()
 
 
 def make_writable(folder: Path) -> None:

@@ -6,10 +6,9 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gradbench.errors import EnvironmentError
-from gradbench.files import write_atomic
+from gradbench.files import plain, write_atomic
 from gradbench.measure.findings import Row
 
 __all__ = ["Begun"]
@@ -44,9 +43,4 @@ class Begun:
     def write(self, path: Path) -> None:
         """Keep it in `path`. Infinities and NaN survive; where nothing can be written, nothing is kept."""
         with suppress(EnvironmentError):
-            write_atomic(path, json.dumps(asdict(self), default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of numpy or torch as Python's own."""
-    return value.item()
+            write_atomic(path, json.dumps(asdict(self), default=plain))

@@ -20,8 +20,7 @@ from gradbench.data.batches import Minibatch
 from gradbench.data.dataset import Dataset
 from gradbench.measure.need import Needs, Subject
 from gradbench.measure.search import largest
-from gradbench.measure.step import take_step
-from gradbench.measure.training import make_optimizer
+from gradbench.measure.training import two_steps
 from gradbench.measure.trial import in_one_line
 from gradbench.models.build import build
 from gradbench.strategies.base import Strategy
@@ -49,9 +48,13 @@ def limited(device: torch.device, limit: int | None) -> Iterator[None]:
 
 
 def _set_share(index: int, share: float) -> None:
-    gc.collect()
-    torch.cuda.empty_cache()  # what the allocator still holds would be used again, beyond the limit
+    _release()  # what the allocator still holds would be used again, beyond the limit
     torch.cuda.set_per_process_memory_fraction(share, index)
+
+
+def _release() -> None:
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,7 @@ class Room:
         return largest(need, room, 2, 2**20, second=self._count) or 0
 
     def _tried(self, strategy: Strategy, model: Callable[[], nn.Module], batch: Minibatch) -> str:
-        gc.collect()
-        torch.cuda.empty_cache()
+        _release()
         left = torch.cuda.mem_get_info(self._device)[0] + torch.cuda.memory_reserved(self._device)
         if left < self._limit:
             raise torch.OutOfMemoryError(
@@ -137,13 +139,7 @@ class Room:
             )
         try:
             with limited(self._device, self._limit):
-                network = model().train()
-                optimizer = make_optimizer(network, self._needs.subject.train)
-                for _ in range(2):  # the optimiser has its state from the second on
-                    optimizer.zero_grad(set_to_none=True)
-                    take_step(network, strategy, batch)
-                    optimizer.step()
-                torch.cuda.synchronize(self._device)
+                two_steps(model().train(), strategy, batch, self._needs.subject.train)
         except torch.OutOfMemoryError as error:
             return f"two steps were tried within {written_size(self._limit)}: {str(error).splitlines()[0]}"
         return ""

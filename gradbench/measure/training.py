@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from gradbench.case.schema import Train
 from gradbench.data.batches import Batches
-from gradbench.measure.batch import Batch
+from gradbench.measure.batch import Batch, Loss
 from gradbench.measure.step import take_step
 from gradbench.strategies.base import Strategy
 
-__all__ = ["Evaluation", "evaluate", "make_optimizer", "one_cycle", "train"]
+__all__ = ["Evaluation", "evaluate", "make_optimizer", "one_cycle", "train", "two_steps"]
 
 EVALUATION_BATCH = 500
 
@@ -97,6 +97,31 @@ def train(
         since.append(take_step(model, strategy, (x, y)))
         optimizer.step()
     return points
+
+
+def two_steps(
+    model: nn.Module, strategy: Strategy, batch: Batch, settings: Train, loss: Loss = F.cross_entropy
+) -> None:
+    """Take two steps of training on one minibatch, to see whether they fit: from the second on there is all there is.
+
+    Args:
+        model: in training mode.
+        strategy: how its activations are had.
+        batch: inputs and target.
+        settings: whose optimiser, which has its state after the first step.
+        loss: from output and target to the loss.
+
+    Raises:
+        torch.OutOfMemoryError: they do not.
+    """
+    optimizer = make_optimizer(model, settings)
+    for _ in range(2):
+        optimizer.zero_grad(set_to_none=True)
+        take_step(model, strategy, batch, loss)
+        optimizer.step()
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> torch.optim.Optimizer:

@@ -10,8 +10,7 @@ from gradbench.errors import UsageError
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.limit import limited
 from gradbench.measure.need import Subject
-from gradbench.measure.step import take_step
-from gradbench.measure.training import make_optimizer
+from gradbench.measure.training import two_steps
 from gradbench.strategies.base import Strategy
 
 __all__ = ["OnGPU"]
@@ -55,21 +54,11 @@ class OnGPU:
     def _fits(self, strategy: Strategy, count: int, depth: int | None) -> bool:
         try:
             with limited(self.device, self.memory):
-                self._steps(strategy, count, depth)
+                model, loss = self.subject.on(self.device, depth)
+                two_steps(model, strategy, self.subject.batch(count, self.device), self.subject.train, loss)
         except torch.OutOfMemoryError:
             return False
         return True
-
-    def _steps(self, strategy: Strategy, count: int, depth: int | None) -> None:
-        """Make two: the optimiser has its state from the second on."""
-        model, loss = self.subject.on(self.device, depth)
-        optimizer = make_optimizer(model, self.subject.train)
-        x, y = self.subject.batch(count, self.device)
-        for _ in range(2):
-            optimizer.zero_grad(set_to_none=True)
-            take_step(model, strategy, (x, y), loss)
-            optimizer.step()
-        torch.cuda.synchronize(self.device)
 
 
 def _around(predicted: int, least: int, fits: Callable[[int], bool]) -> int | None:

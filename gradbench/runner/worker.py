@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gradbench.errors import GradbenchError
+from gradbench.files import plain
 
 __all__ = ["load_target", "main"]
 
@@ -40,7 +41,7 @@ def main(connection: Connection, log: str | None, threads: int, target: str, arg
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
         result = function(*arguments, say=lambda text: connection.send(("say", str(text))))
-        connection.send(("result", json.dumps(result, default=_plain)))
+        connection.send(("result", json.dumps(result, default=plain)))
     except GradbenchError as error:
         connection.send(("failed", "error", " ".join(str(error).split()), error))
     except Exception as error:
@@ -71,11 +72,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy or torch as Python's own."""
-    return value.item()
 
 
 def _status(error: Exception) -> str:

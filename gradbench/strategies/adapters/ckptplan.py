@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from gradbench.invertible import storing
 from gradbench.strategies.adapters.adapter import Adapter
@@ -89,4 +88,4 @@ def _plan(sequence: nn.Module, inputs: tuple[Any, ...]) -> Callable[..., Any]:
 
 
 def _moves_statistics(part: nn.Module) -> bool:
-    return any(isinstance(module, _NormBase) and module.track_running_stats for module in part.modules())
+    return any(getattr(module, "track_running_stats", False) for module in part.modules())
