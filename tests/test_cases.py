@@ -5,10 +5,6 @@ Settings that decide only how much is measured are as small as is allowed; all e
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 import torch
 
@@ -19,6 +15,7 @@ from gradbench.case.load import load
 from gradbench.data import DATASETS
 from gradbench.measure.cell import run_cell
 from gradbench.models.build import build
+from tests.open_gate import GATE
 
 CASES = shipped()
 SHORTEST = (
@@ -32,7 +29,6 @@ SHORTEST = (
     "measure.cost=false",
     "measure.state=false",
 )
-GATE: Any = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
 
 with_cases = pytest.mark.parametrize("name", CASES)
 

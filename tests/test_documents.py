@@ -12,9 +12,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import click
@@ -33,6 +31,7 @@ from gradbench.errors import EXIT, EXIT_CODES
 from gradbench.measure.cell import run_cell
 from gradbench.results import CELL_STATUSES, VERDICTS
 from gradbench.strategies import STRATEGIES
+from tests.open_gate import GATE
 
 ROOT = Path(__file__).parents[1]
 GENERATE = runpy.run_path(str(ROOT / "docs/generate.py"))
@@ -191,8 +190,7 @@ def test_the_claim_of_the_example_of_a_case_is_held(tmp_path: Path) -> None:
     path = tmp_path / "my-case.toml"
     path.write_text(blocks(ROOT / "docs/case.md", "toml")[0].text)
     case = load(path, sets=["seeds=1"])
-    gate: Any = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
-    ran = [(cell, run_cell(cell, None, "cpu", gate, say=lambda text: None)) for cell in expand(case, path.stem)]
+    ran = [(cell, run_cell(cell, None, "cpu", GATE, say=lambda text: None)) for cell in expand(case, path.stem)]
     tables = {
         name: pd.DataFrame(
             [{"cell": cell.id, **cell.point, "seed": cell.seed, **row} for cell, found in ran for row in found[name]]

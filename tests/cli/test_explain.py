@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
@@ -15,6 +13,7 @@ from gradbench.case.expand import Cell
 from gradbench.measure import explain_cell as measured
 from gradbench.measure.cell import run_cell
 from gradbench.measure.explain import Effect, Explanation, Part
+from tests.open_gate import GATE
 
 Call = Callable[..., Result]
 CASE = """schema = 1
@@ -75,8 +74,7 @@ def test_a_cell_is_the_same_once_more(call: Call, small: Path) -> None:
     assert found["sentence"].startswith("No layer is to blame: with reconstruct on the whole model the gradient of ")
     (cell,) = seen
     assert (cell.settings.model.depth, cell.seed, cell.settings.train.momentum) == (3, 0, 0.5)
-    gate = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
-    rows = run_cell(cell, None, "cpu", gate, lambda text: None)["gradients"]
+    rows = run_cell(cell, None, "cpu", GATE, lambda text: None)["gradients"]
     (row,) = (r for r in rows if (r["strategy"], r["parameter"]) == ("reconstruct", found["whole"]["parameter"]))
     assert found["whole"]["rel_error"] == row["rel_error"] > 0
     assert {part["name"] for part in found["parts"]} >= {"chain.block0", "chain.block2"}

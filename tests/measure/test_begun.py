@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +11,8 @@ import pytest
 from gradbench.case.expand import Cell, expand
 from gradbench.case.load import load
 from gradbench.measure.cell import run_cell
+from tests.open_gate import GATE
 
-GATE: Any = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
 CASE = """
 schema = 1
 title = "begun"

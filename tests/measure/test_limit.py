@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +22,8 @@ from gradbench.measure.memory import step_memory
 from gradbench.measure.step import forward_passes, take_step
 from gradbench.measure.training import make_optimizer
 from gradbench.strategies.stored import Stored
+from tests.open_gate import GATE
 
-GATE: Any = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
 CASE = """
 schema = 1
 title = "within a memory"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import pytest
 import torch
 from torch import nn
@@ -19,6 +17,7 @@ from gradbench.strategies.base import Strategy
 from gradbench.strategies.checkpoint import Checkpoint
 from gradbench.strategies.reconstruct import Reconstruct
 from gradbench.strategies.stored import Stored
+from tests.open_gate import GATE
 
 CPU = [PRECISIONS[name] for name in ("float64", "float32", "bfloat16")]
 
@@ -78,15 +77,6 @@ def test_a_scaled_loss_leaves_the_gradients_as_they_are() -> None:
     assert not any(parameter._backward_hooks for parameter in model.parameters())
 
 
-class Open:
-    """A gate that is always open."""
-
-    shared = exclusive = staticmethod(nullcontext)
-
-    def give_way(self, finish) -> None:  # noqa: ANN001
-        pass
-
-
 def run(precision: str) -> dict[str, list[dict]]:
     settings = Settings(
         model=Model(name="hybrid", depth=1, width=4, pooling=()),
@@ -94,7 +84,7 @@ def run(precision: str) -> dict[str, list[dict]]:
         train=Train(steps=2, precision=precision, evaluate_images=20),
         measure=Measure(strategies=("reconstruct", "checkpoint"), sgd_batches=3, truth_batches=1, cost_repeats=1),
     )
-    return run_cell(Cell("0" * 12, "test", {}, 0, settings), None, "cpu", Open(), lambda text: None)
+    return run_cell(Cell("0" * 12, "test", {}, 0, settings), None, "cpu", GATE, lambda text: None)
 
 
 @pytest.mark.parametrize("precision", ["float64", "bfloat16"])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -25,8 +23,8 @@ from gradbench.measure.gradients import measure_gradients
 from gradbench.measure.verdict import verdict
 from gradbench.strategies import STRATEGIES
 from tests.models.networks import images, network
+from tests.open_gate import GATE
 
-GATE: Any = SimpleNamespace(shared=nullcontext, exclusive=nullcontext, give_way=lambda finish: None)
 CASE = """
 schema = 1
 title = "held against"

@@ -14,7 +14,7 @@ from gradbench.calibrate.planted import Planted
 from gradbench.case.schema import Data, Model, Train
 from gradbench.data import DATASETS
 from gradbench.data.batches import Batches
-from gradbench.measure.training import evaluate, one_cycle, train
+from gradbench.measure.training import evaluate, one_cycle, train, two_steps
 from gradbench.models.build import build
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
@@ -108,3 +108,21 @@ def test_evaluate_is_mean_loss_and_share_of_hits() -> None:
     loss, accuracy = evaluate(Says(), [(x[:2], y[:2]), (x[2:], y[2:])])
     assert accuracy == 0.8
     assert loss == pytest.approx(10.0)
+
+
+def test_two_steps_are_those_of_the_optimiser_by_hand() -> None:
+    batch, model, twin = batches().batch(0), fresh_model(), fresh_model()
+    two_steps(model, STRATEGIES.create("stored"), batch, SETTINGS)
+    optimizer = torch.optim.SGD(
+        twin.parameters(),
+        lr=SETTINGS.learning_rate,
+        momentum=SETTINGS.momentum,
+        weight_decay=SETTINGS.weight_decay,
+        nesterov=True,
+    )
+    for _ in range(2):
+        optimizer.zero_grad()
+        with STRATEGIES.create("stored").applied_to(twin):
+            nn.functional.cross_entropy(twin(batch[0]), batch[1]).backward()
+        optimizer.step()
+    assert all(torch.equal(value, twin.state_dict()[name]) for name, value in model.state_dict().items())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from gradbench.measure import trial
 from gradbench.measure.cell import run_cell
 from gradbench.measure.trial import Failure, try_step
 from gradbench.strategies import STRATEGIES
+from tests.open_gate import GATE
 from tests.strategies.subjects import subject
 
 SEGFAULT = "import ctypes\nctypes.string_at(0)\n"
@@ -93,14 +93,8 @@ def test_a_crash_costs_its_own_row_of_a_cell_alone(planted: Path) -> None:
     measure = ["measure.strategies=['memcnn', 'checkpoint']", "measure.at=[0]", "measure.sgd_batches=2"]
     rest = ["data.batch_size=4", "data.image_size=8", "measure.truth_batches=1", "measure.cost_repeats=1"]
     cell = Cell(id="0" * 12, case="planted", point={}, seed=0, settings=settings_of([*model, *measure, *rest]))
-    rows = {row["strategy"]: row for row in run_cell(cell, None, "cpu", _Gate(), lambda text: None)["cells"]}
+    rows = {row["strategy"]: row for row in run_cell(cell, None, "cpu", GATE, lambda text: None)["cells"]}
     assert rows["memcnn"]["status"] == "error"
     assert rows["memcnn"]["reason"].startswith("killed by SIGSEGV: ")
     assert rows["checkpoint"]["status"] == "ok"
     assert rows["checkpoint"]["verdict"] == "exact"
-
-
-class _Gate:
-    shared = exclusive = staticmethod(nullcontext)
-
-    def give_way(self, finish: object) -> None: ...
