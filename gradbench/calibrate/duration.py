@@ -1,8 +1,8 @@
 """Time of a step against a delay of known length that is added to it.
 
-On a CPU the delay is a loop that ends by a clock which nothing adjusts, and says how long it took, since others may
-have interrupted it. On a GPU it is a kernel that counts clock cycles, whose length is known from its own linearity: the
-time that n more cycles take, by the device's events.
+On a CPU the delay is a loop that ends by a clock which nothing adjusts. On a GPU it is a kernel that counts clock
+cycles, between two events that the device itself times. Both say how long they took, since others may have interrupted
+them, and a GPU changes the rate of its clock.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ STEPS = 9
 MEASUREMENTS = 4
 #: What a delay may cost beside its length: the call that begins it, and on a GPU the wait for its end.
 BEGINNING = {"cpu": 20e-6, "cuda": 50e-6}
+#: Of a GPU's clock, about 5 ms.
 CYCLES = 10_000_000
-#: Kernels of `CYCLES` after which the clock of an idle GPU has risen to where it stays.
-RISING = 100
 #: More estimates than this say nothing new, and each takes half a second.
 MOST = 40
 
@@ -77,26 +76,19 @@ def _spin(seconds: float) -> float:
 
 
 def _kernel() -> Callable[[float], float]:
-    """Return what lets a GPU count its cycles for so many seconds."""
+    """Return what lets a GPU count about so many seconds of its cycles, and says how long it was by the GPU's clock."""
 
-    def wait(seconds: float) -> float:
-        torch.cuda._sleep(round(seconds * CYCLES / more))
-        # Without this the host would prepare the rest of the step meanwhile, which a step without a delay waits for.
-        torch.cuda.synchronize()
-        return seconds
-
-    def seconds_of(cycles: int) -> float:
+    def count_cycles(cycles: int) -> float:
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
         torch.cuda._sleep(cycles)
         end.record()
+        # Without this the host would prepare the rest of the step meanwhile, which a step without a delay waits for.
         end.synchronize()
         return float(start.elapsed_time(end)) / 1000
 
-    for _ in range(RISING):
-        seconds_of(CYCLES)
-    more = statistics.median(seconds_of(2 * CYCLES) - seconds_of(CYCLES) for _ in range(9))
-    return wait
+    rate = CYCLES / statistics.median(count_cycles(CYCLES) for _ in range(9))
+    return lambda seconds: count_cycles(round(seconds * rate))
 
 
 class _Delayed(Strategy):

@@ -54,9 +54,10 @@ class Compile(Strategy):
         on_gpu = any(parameter.is_cuda for parameter in model.parameters())
         if on_gpu and not has_triton():
             return "torch.compile needs Triton on a GPU, which is not installed"
-        compiler = _compiler("cc", "gcc", "clang") if on_gpu else _compiler("g++", "clang++")
-        if compiler is None:
-            return f"torch.compile needs a {'C' if on_gpu else 'C++'} compiler, such as g++, and there is none"
+        if on_gpu and _compiler("gcc", "cc", "clang") is None:
+            return "torch.compile needs a C compiler, such as gcc, and there is none"
+        if not on_gpu and _compiler("g++", "clang++") is None:
+            return "torch.compile needs a C++ compiler, such as g++, and there is none"
         if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
             return "torch.compile needs Python.h, the headers of Python's development package, and there are none"
         return None

@@ -76,5 +76,5 @@ def test_norms_begin_as_they_are_told() -> None:
         norms = [module for module in model.modules() if isinstance(module, InvertibleBatchNorm)]
         for module in norms:
             expected = np.where(np.arange(module.channels) < module.channels // 5, 0.25, 1)
-            assert np.array_equal(module.weight.detach(), expected.astype(np.float32))
+            assert np.array_equal(module.weight.detach().cpu(), expected.astype(np.float32))
         assert all(not module.bias.any() for module in norms)

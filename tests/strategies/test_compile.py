@@ -61,4 +61,5 @@ def test_generated_code_gives_the_gradients_and_buffers_of_stored_training() -> 
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     reason = STRATEGIES.create("compile:0.5").applies_to(network())
-    assert reason == "torch.compile needs a C++ compiler, such as g++, and there is none"
+    language, compiler = ("C++", "g++") if torch.get_default_device().type == "cpu" else ("C", "gcc")
+    assert reason == f"torch.compile needs a {language} compiler, such as {compiler}, and there is none"

@@ -128,7 +128,8 @@ def test_a_compiled_model(name: str, spec: str) -> None:
 
 def test_two_processes(tmp_path: Path) -> None:
     """DistributedDataParallel gives both the mean of the gradients of their own images."""
-    command = [sys.executable, "-m", "tests.strategies.two_processes", "1", tmp_path / "store"]
+    device = str(torch.get_default_device())
+    command = [sys.executable, "-m", "tests.strategies.two_processes", "1", tmp_path / "store", device]
     other = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         train(0, tmp_path / "store")

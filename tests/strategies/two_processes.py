@@ -1,4 +1,4 @@
-"""One of two processes that train together. Run by a test, with the rank and the file where they meet."""
+"""One of two processes that train together. Run by a test, with rank, meeting file and device."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.parallel import DistributedDataParallel
 
+from gradbench.measure.precision import use_plain_float32
 from gradbench.strategies import STRATEGIES
 from tests.models.networks import images, loss
 from tests.strategies.subjects import relative, step, subject
@@ -54,4 +55,6 @@ def _compare(name: str, spec: str, rank: int, find_unused: bool) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_default_device(sys.argv[3])
+    use_plain_float32()
     train(int(sys.argv[1]), Path(sys.argv[2]))
