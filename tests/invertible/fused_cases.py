@@ -84,7 +84,7 @@ def check(case: Case, rerun: Rerun, back: Back, device: str = "cpu") -> None:
     with torch.no_grad():
         _, memo = norm.run(x)
         y = rerun(pair, x, (memo, None))
-        # Rounding moves a value next to 0 to the other side: a slope of 0.3 and not of 1, which is not the step's fault.
+        # Rounding moves a value next to 0 to the other side, where the slope is another: no fault of the step.
         dy = tuple(torch.where(a.sign() == b.sign(), one, 0) for a, b, one in zip(y, out, dy, strict=True))
     torch.autograd.backward(out, [tensor.double() for tensor in dy])
     with torch.no_grad():
