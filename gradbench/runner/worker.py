@@ -33,6 +33,7 @@ def main(connection: Connection, log: str | None, threads: int, target: str, arg
     `log`; without one it goes where the parent's does.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches us too, but the parent decides
+    _use_default_start_method()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         if log is not None:
@@ -64,6 +65,15 @@ def _write_to(log: str) -> None:
     os.dup2(descriptor, 2)
     os.close(descriptor)
     faulthandler.enable()  # after a SIGSEGV the log says where
+
+
+def _use_default_start_method() -> None:
+    """Let the cell's code start processes as in any script, not from the server that this one was forked from.
+
+    Where the default is to fork, a lock that such code makes (a progress bar has one) has no name either: nothing of it
+    is left to be cleaned up, and warned of, when this process is killed.
+    """
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
 
 
 def _end_with_parent() -> None:

@@ -117,6 +117,25 @@ def test_the_parent_killed_by_sigkill_takes_its_processes_along(tmp_path: Path) 
     _wait_for(lambda: not _alive(int(log.read_text())))
 
 
+def test_a_lock_of_a_process_that_is_killed_is_no_leak_that_the_user_hears_of(tmp_path: Path) -> None:
+    (tmp_path / "locked.py").write_text(
+        "import multiprocessing, os, signal\n"
+        "def lock(say):\n"
+        "    lock = multiprocessing.RLock()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "if __name__ == '__main__':\n"
+        "    from gradbench.runner.pool import Pool, Task\n"
+        "    pool = Pool(1, 1, preload=())\n"
+        "    for one in pool.run([Task('a', 'locked:lock', ())], lambda name, text: None, lambda: False):\n"
+        "        print(one.reason)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(gradbench.__file__).parents[1])}
+    command = [sys.executable, str(tmp_path / "locked.py")]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "killed by SIGKILL (often: out of memory)\n"
+    assert ran.stderr == ""
+
+
 def _alive(pid: int) -> bool:
     """Whether the process runs; a zombie that nobody has collected does not."""
     try:
