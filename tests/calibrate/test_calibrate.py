@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -91,20 +93,25 @@ def test_a_kernel_of_known_length_lengthens_a_step_by_it() -> None:
 def test_a_delay_lengthens_a_step_by_what_it_took_on_a_clock_that_is_not_disturbed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now = [0.0]
+    now, jitter = [0.0], random.Random()  # its own: measuring leaves the global stream where it was
 
-    def delay(seconds: float) -> float:
+    def delay(seconds: float) -> Callable[[], float]:
         now[0] += seconds
-        return seconds
+        return lambda: seconds
 
     def clock(device: torch.device) -> float:
-        now[0] += 1e-7
+        now[0] += jitter.uniform(0, 2e-6)
         return now[0]
 
     monkeypatch.setattr(duration, "_spin", delay)
     monkeypatch.setattr(cost, "_now", clock)
     assert [one.ok for one in calibrate_duration(3)] == [True, True]
-    monkeypatch.setattr(duration, "_spin", lambda seconds: delay(1.1 * seconds) / 1.1)
+
+    def longer_than_it_says(seconds: float) -> Callable[[], float]:
+        delay(1.1 * seconds)
+        return lambda: seconds
+
+    monkeypatch.setattr(duration, "_spin", longer_than_it_says)
     assert [one.ok for one in calibrate_duration(8)] == [False, False]
 
 
