@@ -23,7 +23,16 @@ from gradbench.analysis.statistics import interval, median, slope
 if TYPE_CHECKING:
     from gradbench.case.schema import Claim, Quantity
 
-__all__ = ["HELD", "NOT_HELD", "NOT_MEASURED", "REDUCE", "evaluate", "measured", "per_cell"]
+__all__ = [
+    "HELD",
+    "NOT_HELD",
+    "NOT_MEASURED",
+    "REDUCE",
+    "evaluate",
+    "is_about_gradients",
+    "measured",
+    "per_cell",
+]
 
 HELD, NOT_HELD, NOT_MEASURED = "held", "not held", "not measured"
 
@@ -67,6 +76,12 @@ def evaluate(
         profile: the run's; claims that are asked of others are not measured.
     """
     return [_decide(tables, claim, tuple(axes), profile) for claim in claims]
+
+
+def is_about_gradients(claim: Mapping[str, Any]) -> bool:
+    """Whether a number of the claim, as the manifest has it, is taken from what was measured of gradients."""
+    quantities = [quantity for key in ("value", "minus", "divided_by") if (quantity := claim.get(key))]
+    return any("gradients" in (one["table"], _SUMMARISES.get(one["column"])) for one in quantities)
 
 
 def _decide(

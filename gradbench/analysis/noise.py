@@ -92,21 +92,23 @@ def below_noise(run: Run) -> tuple[str, ...]:
 
 
 def too_few_minibatches(run: Run) -> tuple[str, ...]:
-    """Warn of each strategy whose verdicts are unresolved, with the number of minibatches that would resolve most."""
+    """Warn in one sentence of unresolved verdicts, with the number of minibatches that would resolve most of them."""
     minibatches = _setting(run, "measure", "sgd_batches")
-    warnings = []
+    verdicts, open_ = 0, {}
     for strategy, mine in _compared(run.tables["gradients"]):
-        open_ = mine[(mine["verdict"] == "unresolved") & mine["noise_ratio"].notna()]
-        if open_.empty or not minibatches:
-            continue
-        ends = zip(open_["noise_ratio"], open_["noise_low"], open_["noise_high"], strict=True)
-        wanted = float(
-            np.median([minibatches_needed(*one, minibatches) for one in ends if not np.isnan(one[0])] or [math.inf])
-        )
-        text = f"{strategy}: {len(open_)} of {len(mine)} verdicts are unresolved with {minibatches} minibatches"
-        much = f"; measure.sgd_batches = {wanted:.0f} would resolve about half of them" if math.isfinite(wanted) else ""
-        warnings.append(f"{text}{much}.")
-    return tuple(warnings)
+        verdicts += len(mine)
+        unresolved = mine[(mine["verdict"] == "unresolved") & mine["noise_ratio"].notna()]
+        if len(unresolved):
+            open_[strategy] = unresolved
+    if not open_ or not minibatches:
+        return ()
+    rows = pd.concat(open_.values())
+    ends = zip(rows["noise_ratio"], rows["noise_low"], rows["noise_high"], strict=True)
+    wanted = float(np.median([minibatches_needed(*one, minibatches) for one in ends]))
+    names = ", ".join(f"{len(mine)} of {strategy}" for strategy, mine in open_.items())
+    text = f"{len(rows)} of {verdicts} verdicts are unresolved with {minibatches} minibatches ({names})"
+    much = f"; measure.sgd_batches = {wanted:.0f} would resolve about half of them" if math.isfinite(wanted) else ""
+    return (f"{text}{much}.",)
 
 
 def _compared(gradients: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradbench.analysis.answer import answer
 from gradbench.analysis.axes import Axes, read_axes
 from gradbench.analysis.extrapolation import changes
 from gradbench.analysis.floors import floors
@@ -25,11 +26,12 @@ class Summary:
     """What a run says.
 
     Attributes:
-        sentence: the verdict on the strategy that the case names first, in one sentence.
-        others: the verdict on each other strategy, in a line that its name begins.
+        sentence: what the run says first: the verdict on the strategy that the case names first, or for a case that
+            asks of something else the claims that answer it.
+        others: the verdicts on the other strategies, in lines that their names begin.
         footing: what the verdicts rest on: a reference other than stored training, the floors under every error, how
             far errors are below SGD's noise, and where that would change.
-        warnings: strategies whose verdicts want more minibatches than the run measured.
+        warnings: how many verdicts want more minibatches than the run measured.
         claims: rows of `results.CLAIMS`.
         counts: rows of `cells` (a cell and a strategy) by status.
         by_setting: a row a setting, see `gradbench.analysis.settings.by_setting`.
@@ -63,10 +65,11 @@ def summarise_run(run: Run) -> Summary:
     axes = read_axes(cells, run.axes)
     settings = by_setting(cells, run.axes)
     first = next(iter(run.manifest.get("settings", {}).get("measure", {}).get("strategies", [])), "")
+    answered = answer(run)
     claims = run.tables["claims"].to_dict("records")
     return Summary(
-        sentence=verdict_sentence(settings, axes, first),
-        others=other_lines(settings, axes, first),
+        sentence=answered or verdict_sentence(settings, axes, first),
+        others=other_lines(settings, axes, None if answered else first),
         footing=(*held_against(run), *floors(run), *below_noise(run), *changes(run)),
         warnings=too_few_minibatches(run),
         claims=tuple({str(key): value for key, value in row.items()} for row in claims),

@@ -1,7 +1,8 @@
-"""The verdict, computed from the settings: one sentence on the case's first strategy, a line for each other."""
+"""The verdict, computed from the settings: one sentence on the case's first strategy, lines on the others."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import pandas as pd
@@ -75,23 +76,25 @@ def verdict_sentence(settings: pd.DataFrame, axes: Axes, first: str = "") -> str
     return _capital(f"{'; '.join(parts)}{f' ({held})' if held else ''}.")
 
 
-def other_lines(settings: pd.DataFrame, axes: Axes, first: str = "") -> tuple[str, ...]:
-    """Say the same of each other strategy in a line that its name begins: "checkpoint: exact at every depth up to 28".
+def other_lines(settings: pd.DataFrame, axes: Axes, first: str | None = "") -> tuple[str, ...]:
+    """Say the same of the other strategies: "checkpoint, offload: exact at every depth up to 28".
 
-    The arguments are those of `verdict_sentence`.
+    Strategies with the same verdicts share a line. The arguments are those of `verdict_sentence`; with None for `first`
+    there is no sentence, and a line on every strategy.
     """
     courses = _courses(settings, axes)
     name = axes.along.replace("_", " ")
-    lines = []
+    spoken = None if first is None else first if first in courses else next(iter(courses), None)
+    lines: dict[str, list[str]] = {}
     for strategy, mine in courses.items():
-        if strategy != (first if first in courses else next(iter(courses))):
+        if strategy != spoken:
             alike = _alike(mine)
             said = [
-                f"{'' if len(alike) == 1 else f'{_listed(groups)} '}{_said(course, name)}"
+                f"{'' if len(alike) == 1 else f'{_grouped(groups, mine)} '}{_said(course, name)}"
                 for course, groups in alike.items()
             ]
-            lines.append(f"{strategy}: {'; '.join(said)}")
-    return tuple(lines)
+            lines.setdefault("; ".join(said), []).append(strategy)
+    return tuple(f"{', '.join(strategies)}: {said}" for said, strategies in lines.items())
 
 
 def _courses(settings: pd.DataFrame, axes: Axes) -> dict[str, dict[str, _Course]]:
@@ -134,7 +137,20 @@ def _of(groups: list[str], among: dict[str, _Course], axes: Axes) -> str:
     if len(groups) == len(among) != 1 or not axes.groups:
         return ""
     noun = "network" if axes.groups == ("model",) else "setting"
-    return f"of the {_listed(groups)} {noun}{'s' if len(groups) > 1 else ''} "
+    return f"of the {_grouped(groups, among)} {noun}{'s' if len(groups) > 1 else ''} "
+
+
+def _grouped(groups: list[str], among: dict[str, _Course]) -> str:
+    """The groups in words: "a and b"; of two axes or more "hybrid tf32/float32", or "hybrid" for all of its values."""
+    tails: dict[str, list[str]] = {}
+    for group in groups:
+        head, _, tail = group.rpartition(" ")
+        tails.setdefault(head, []).append(tail)
+    if "" in tails:
+        return _listed(groups)
+    sizes = Counter(group.rpartition(" ")[0] for group in among)
+    whole = {head for head, mine in tails.items() if len(mine) == sizes[head] > 1}
+    return _listed([head if head in whole else f"{head} {'/'.join(mine)}" for head, mine in tails.items()])
 
 
 def _said(course: _Course, name: str, losses: bool = False) -> str:

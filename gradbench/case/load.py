@@ -12,7 +12,7 @@ from gradbench.case.contradictions import check_settings
 from gradbench.case.find import find
 from gradbench.case.keys import flatten, nest
 from gradbench.case.layers import MATRIX, Changes, Layer, matrix_of, read_layer, stack
-from gradbench.case.matches import check_claims, check_conditions, check_references
+from gradbench.case.matches import check_answer, check_claims, check_conditions, check_references
 from gradbench.case.mistakes import PROFILE, SET, Mistake, lines, listed, syntax_mistake, toml
 from gradbench.case.plan import Conditions, plan
 from gradbench.case.schema import Case, Claim, Exclude, Override, Reference, Settings
@@ -213,6 +213,7 @@ def _check(file: _File) -> list[Mistake]:
     whole = [one for variant in variants for one in plan(variant, Conditions([], []))]
     mistakes += check_conditions("exclude", file.excludes, whole, faulty)
     plans = [one for variant in variants for one in plan(variant, file.conditions)]
+    mistakes += check_answer(file.own.entries.get("answer", ()), file.claims, faulty)
     if plans:
         overrides = {index: override for index, (override, _) in file.overrides.items()}
         mistakes += check_conditions("override", overrides, plans, faulty)

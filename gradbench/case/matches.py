@@ -14,7 +14,7 @@ from gradbench.case.schema import Claim, Exclude, Override, Quantity, Reference
 from gradbench.errors import did_you_mean
 from gradbench.results import TABLES
 
-__all__ = ["check_claims", "check_conditions", "check_references"]
+__all__ = ["check_answer", "check_claims", "check_conditions", "check_references"]
 
 
 def check_conditions(
@@ -36,6 +36,15 @@ def check_claims(claims: Mapping[int, Claim], plans: Sequence[Plan], faulty: fro
             quantity: Quantity | None = getattr(claim, name)
             if quantity is not None:
                 yield from _check_quantity(quantity, ("claim", index, name), plans, faulty)
+
+
+def check_answer(answer: Sequence[str], claims: Mapping[int, Claim], faulty: frozenset[str]) -> Iterator[Mistake]:
+    """Check that what answers the question are claims; nothing is said where a claim has mistakes of its own."""
+    names = [claim.name for claim in claims.values()]
+    for index, name in enumerate(answer if "claim" not in faulty else ()):
+        if name not in names:
+            known = f"allowed are {listed(names)}{did_you_mean(name, names)}"
+            yield Mistake(("answer", index), f"no claim is named {toml(name)}: {known}")
 
 
 def check_references(

@@ -338,6 +338,8 @@ class Case(Settings):
     """Other settings for some points."""
     claim: Many[Claim] = ()
     """The claims that the run decides."""
+    answer: Annotated[Many[str], AfterValidator(_distinct)] = ()
+    """Names of the claims that answer the question: the report begins with them."""
     reference: Many[Reference] = ()
     """Values of sources, to stand beside ours."""
     difference: Many[Difference] = ()

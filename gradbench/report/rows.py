@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,12 +95,22 @@ def claim_rows(claims: Sequence[dict[str, Any]]) -> list[ClaimRow]:
             tone=str(claim["status"]).replace(" ", "-"),
             value=number(claim["value"]),
             interval=interval(claim["low"], claim["high"]),
-            test=str(claim["test"]).replace(">=", "≥").replace("<=", "≤").replace("-", MINUS),
+            test=_test(str(claim["test"])),
             seeds=0 if pd.isna(claim["seeds"]) else int(claim["seeds"]),
             reason=str(claim["reason"]),
         )
         for claim in claims
     ]
+
+
+def _test(test: str) -> str:
+    """What a number is held against, written.
+
+    >>> _test(">= -0.5"), _test("<= 1.81e10")
+    ('≥ −0.5', '≤ 1.81·10¹⁰')
+    """
+    text = re.sub(r"-?[0-9.]+e[+-]?[0-9]+", lambda power: number(power[0]), test)
+    return text.replace(">=", "≥").replace("<=", "≤").replace("-", MINUS)
 
 
 def setting_rows(

@@ -73,7 +73,7 @@ def test_unresolved_verdicts_warn_with_the_number_of_minibatches() -> None:
     (warning,) = too_few_minibatches(a_run(ROWS))
     wanted = minibatches_needed(0.05, 0.01, 0.2, 8)
     assert warning == (
-        "approximate:4: 1 of 2 verdicts are unresolved with 8 minibatches; "
+        "1 of 2 verdicts are unresolved with 8 minibatches (1 of approximate:4); "
         f"measure.sgd_batches = {wanted:.0f} would resolve about half of them."
     )
     # With that many the reach, which shrinks as one over their root, ends at the limit.
@@ -82,6 +82,16 @@ def test_unresolved_verdicts_warn_with_the_number_of_minibatches() -> None:
     assert (0.05**0.25 + reach) ** 4 <= 0.1
     assert minibatches_needed(0.05, 0.0, float("inf"), 2) == float("inf")
     assert too_few_minibatches(a_run(ROWS[:4])) == ()
+
+
+def test_one_sentence_warns_of_all_strategies() -> None:
+    wider = ("c", "quantize:4", 0, "b", "weight", "unresolved", 0.5, 0.01, 2.0, 1.0, NAN)
+    (warning,) = too_few_minibatches(a_run([*ROWS, wider, ("d", *wider[1:])]))
+    wanted = minibatches_needed(0.5, 0.01, 2.0, 8)  # the median of three, of which two are this one
+    assert warning == (
+        "3 of 4 verdicts are unresolved with 8 minibatches (1 of approximate:4, 2 of quantize:4); "
+        f"measure.sgd_batches = {wanted:.0f} would resolve about half of them."
+    )
 
 
 @pytest.mark.parametrize("override", ['"measure.sgd_batches" = 2', "measure = { sgd_batches = 2 }"])

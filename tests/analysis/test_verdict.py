@@ -106,7 +106,23 @@ def test_a_case_without_a_numeric_axis() -> None:
 def test_a_case_without_any_axis() -> None:
     sentence, others = said(lambda s, m, d, _: "harmful" if s == "reconstruct" else "exact")
     assert sentence == "With reconstruction (reconstruct) the worst weight gradient is harmful."
-    assert others == ("checkpoint: exact", "quantize:4: exact")
+    assert others == ("checkpoint, quantize:4: exact",)
+
+
+def test_without_a_sentence_every_strategy_has_its_line() -> None:
+    frame = cells(lambda s, m, d, _: "harmful" if s == "reconstruct" else "exact", ())
+    lines = other_lines(by_setting(frame, ()), read_axes(frame, ()), None)
+    assert lines == ("reconstruct: harmful", "checkpoint, quantize:4: exact")
+
+
+def test_groups_of_two_axes_are_named_by_the_first() -> None:
+    frame = cells(lambda s, m, d, _: "exact", ("model",))
+    frame = pd.concat([frame.assign(precision=name) for name in ("float64", "float32", "tf32")], ignore_index=True)
+    lost = (frame["strategy"] == "checkpoint") & (frame["model"] == "hybrid")
+    frame.loc[lost & (frame["precision"] != "float64"), "verdict"] = "harmful"
+    axes = ("model", "precision")
+    lines = other_lines(by_setting(frame, axes), read_axes(frame, axes), "reconstruct")
+    assert lines == ("checkpoint: layerwise and hybrid float64 exact; hybrid float32/tf32 harmful", "quantize:4: exact")
 
 
 @pytest.mark.parametrize(

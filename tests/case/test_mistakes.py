@@ -185,6 +185,12 @@ dept = [3]
         ("[profile.p]\nexclude = []", "4: profile.p.exclude: cannot be changed here"),
         ("[claim]\nname = 'c'", "3: claim: must be a list, got a table"),
         (
+            f"answer = ['c', 'cc']\n{CLAIM}{CELLS} }}",
+            "3: answer[1]: no claim is named \"cc\": allowed are c; did you mean 'c'?",
+        ),
+        ("answer = ['c']", '3: answer[0]: no claim is named "c": allowed are none'),
+        (f"answer = ['c', 'c']\n{CLAIM}{CELLS} }}", "3: answer[1]: 'c' is listed twice"),
+        (
             CLAIM + "value = { table = 'cell', column = 'rel_error' }",
             "7: claim[0].value.table: must be 'cells', ... got \"cell\"; did you mean 'cells'?",
         ),

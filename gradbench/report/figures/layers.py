@@ -42,7 +42,8 @@ def layer_figure(gradients: pd.DataFrame, scene: Scene) -> Figure:
     )
     frame = frame[["g", "x", "s", "step", "r", "name", "c", "t"]]
     strategies, steps = scene.strategies(frame), sorted(frame["step"].unique().tolist())
-    first = "reconstruct" if "reconstruct" in strategies else strategies[0]
+    wrong = frame.loc[frame["c"] > 0, "s"].unique()
+    first = "reconstruct" if "reconstruct" in strategies else next((s for s in strategies if s in wrong), strategies[0])
     controls = (
         *scene.choose("s", "strategy", strategies, first),
         *scene.choose("step", "after steps", steps, steps[-1]),

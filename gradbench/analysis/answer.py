@@ -1,0 +1,60 @@
+"""The claims that answer a case's question, in sentences, for a case that asks something else than about gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, is_about_gradients
+from gradbench.analysis.tables import Run
+
+__all__ = ["answer"]
+
+#: How many claims are spelled out where all are held and the case names none.
+_SPELLED = 2
+
+
+def answer(run: Run) -> str:
+    """Return the claims that the case's `answer` names, with their numbers, and how many claims are held in all.
+
+    A case that names none and has no claim about weight gradients is answered by the claims that are not held, or else
+    by the first two. Empty where the case is answered by the verdict on its weight gradients, as any other is.
+    """
+    rows = run.tables["claims"].to_dict("records")
+    case: dict[str, Any] = run.manifest.get("settings") or {}
+    claims, named = case.get("claim") or (), case.get("answer") or ()
+    if not rows or not claims or (not named and any(map(is_about_gradients, claims))):
+        return ""
+    if named:
+        spelled = [row for name in named for row in rows if row["claim"] == name]
+    else:
+        spelled = [row for row in rows if row["status"] == NOT_HELD]
+        spelled = spelled or [row for row in rows if row["status"] == HELD][:_SPELLED]
+    sentences = [_sentence(row) for row in spelled]
+    if len(spelled) < len(rows):
+        sentences.append(_tally([str(row["status"]) for row in rows]))
+    return " ".join(sentences)
+
+
+def _sentence(claim: dict[Any, Any]) -> str:
+    """One claim: "Held: At slope 1 alpha is 0.97 or more (0.99 >= 0.97)."."""
+    status, remarks = str(claim["status"]), []
+    if claim["seeds"]:
+        between = " " if status == HELD else ", asked for "
+        remarks.append(f"{claim['value']:.4g}{between}{claim['test']}")
+    if status == NOT_MEASURED and claim["reason"]:
+        remarks.append(str(claim["reason"]))
+    remark = f" ({'; '.join(remarks)})" if remarks else ""
+    return f"{status.capitalize()}: {claim['says']}{remark}."
+
+
+def _tally(statuses: list[str]) -> str:
+    """How many of the case's claims have which status."""
+    held, lost, open_ = (statuses.count(status) for status in (HELD, NOT_HELD, NOT_MEASURED))
+    if held == len(statuses):
+        return f"All {held} claims of the case are held."
+    if open_ == len(statuses):
+        return f"None of the case's {open_} claims was measured."
+    parts = [f"{held} {'is' if held == 1 else 'are'} held"]
+    parts += [f"{lost} {'is' if lost == 1 else 'are'} not"] if lost else []
+    parts += [f"{open_} {'was' if open_ == 1 else 'were'} not measured"] if open_ else []
+    return f"Of the case's {len(statuses)} claims {', '.join(parts[:-1])} and {parts[-1]}."
