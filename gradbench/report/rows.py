@@ -106,8 +106,8 @@ def claim_rows(claims: Sequence[dict[str, Any]]) -> list[ClaimRow]:
 def _test(test: str) -> str:
     """What a number is held against, written.
 
-    >>> _test(">= -0.5"), _test("<= 1.81e10")
-    ('≥ −0.5', '≤ 1.81·10¹⁰')
+    >>> _test(">= 0.5"), _test("<= 1.81e10")
+    ('≥ 0.5', '≤ 1.81·10¹⁰')
     """
     text = re.sub(r"-?[0-9.]+e[+-]?[0-9]+", lambda power: number(power[0]), test)
     return text.replace(">=", "≥").replace("<=", "≤").replace("-", MINUS)
