@@ -22,6 +22,8 @@ import click
 from pydantic import BaseModel
 
 from gradbench.analysis.claims import NOT_MEASURED
+from gradbench.analysis.settings import by_setting
+from gradbench.analysis.tables import read_run
 from gradbench.case import schema
 from gradbench.case.load import load
 from gradbench.cli.main import cli
@@ -30,6 +32,7 @@ from gradbench.errors import EXIT_CODES
 from gradbench.models import MODELS
 from gradbench.registry import Registry
 from gradbench.report.rows import ClaimRow, claim_rows
+from gradbench.report.words import accuracy, number
 from gradbench.results import TABLES, Column
 from gradbench.strategies import STRATEGIES
 
@@ -315,8 +318,28 @@ def _reproduction_in_short() -> str:
     return _table(["case", "what it measures", "held", "not held", "not measured", "on"], rows)
 
 
+def _kept_and_erred() -> str:
+    """What each strategy keeps of an ordinary network's activations, and how far its gradients are off."""
+    run = read_run(ROOT / "reports/reference/strategy-shootout")
+    settings = by_setting(run.tables["cells"], run.axes).to_dict("records")
+    (stored,) = [row["saved_bytes"] for row in settings if row["strategy"] == "stored"]
+    rows = [
+        [
+            f"`{row['strategy']}`",
+            f"{100 * row['saved_bytes'] / stored:.1f} %",
+            row["verdict"] if "," not in row["verdicts"] else row["verdicts"],
+            number(row["noise_ratio"]),
+            number(row["worst_noise_ratio"]),
+            accuracy(row["accuracy"], row["accuracy_sd"]),
+        ]
+        for row in settings
+    ]
+    return _table(["strategy", "keeps", "verdict", "noise ratio, median", "worst layer", "accuracy"], rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "strategies": lambda: _names(STRATEGIES),
+    "kept and erred": _kept_and_erred,
     "models": lambda: _names(MODELS),
     "data sets": lambda: _names(DATASETS),
     "tables": _tables,

@@ -72,15 +72,14 @@ def verdict_sentence(settings: pd.DataFrame, axes: Axes, first: str = "") -> str
     for course, groups in lose.items():
         worst = "the worst" if parts else f"with {subject} the worst weight gradient"
         parts.append(f"{worst} {_of(groups, mine, axes)}is {_said(course, name, losses=True)}")
-    held = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in axes.reference.items())
-    return _capital(f"{'; '.join(parts)}{f' ({held})' if held else ''}.")
+    return _capital(f"{'; '.join(parts)}{_held(axes)}.")
 
 
 def other_lines(settings: pd.DataFrame, axes: Axes, first: str | None = "") -> tuple[str, ...]:
     """Say the same of the other strategies: "checkpoint, offload: exact at every depth up to 28".
 
     Strategies with the same verdicts share a line. The arguments are those of `verdict_sentence`; with None for `first`
-    there is no sentence, and a line on every strategy.
+    there is no sentence, and a line on every strategy says at which values of the other numeric axes it holds.
     """
     courses = _courses(settings, axes)
     name = axes.along.replace("_", " ")
@@ -94,7 +93,8 @@ def other_lines(settings: pd.DataFrame, axes: Axes, first: str | None = "") -> t
                 for course, groups in alike.items()
             ]
             lines.setdefault("; ".join(said), []).append(strategy)
-    return tuple(f"{', '.join(strategies)}: {said}" for said, strategies in lines.items())
+    held = "" if spoken else _held(axes)
+    return tuple(f"{', '.join(strategies)}: {said}{held}" for said, strategies in lines.items())
 
 
 def _courses(settings: pd.DataFrame, axes: Axes) -> dict[str, dict[str, _Course]]:
@@ -175,6 +175,12 @@ def _said(course: _Course, name: str, losses: bool = False) -> str:
     wrong = [stretch.verdict not in (*RIGHT, "") for stretch in course]
     starts_right = course[0].verdict in RIGHT and len(course) > 1 and all(wrong[1:])
     return _listed(words[1:] if losses and starts_right else words)
+
+
+def _held(axes: Axes) -> str:
+    """At which values of the other numeric axes that is: " (negative slope 0.2)"."""
+    held = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in axes.reference.items())
+    return f" ({held})" if held else ""
 
 
 def _capital(sentence: str) -> str:

@@ -113,6 +113,9 @@ def test_without_a_sentence_every_strategy_has_its_line() -> None:
     frame = cells(lambda s, m, d, _: "harmful" if s == "reconstruct" else "exact", ())
     lines = other_lines(by_setting(frame, ()), read_axes(frame, ()), None)
     assert lines == ("reconstruct: harmful", "checkpoint, quantize:4: exact")
+    frame, axes = cells(story, ("model", "depth", "slope")), ("model", "depth", "slope")
+    lines = other_lines(by_setting(frame, axes), read_axes(frame, axes), None)
+    assert lines[1] == "checkpoint: exact at every depth up to 8 (slope 0.2)"
 
 
 def test_groups_of_two_axes_are_named_by_the_first() -> None:
