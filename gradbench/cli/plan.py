@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,12 @@ from gradbench.errors import EnvironmentError, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from gradbench.planning.plan import Plan
+    from gradbench.planning.plan import Plan, Progress
 
 __all__ = ["command"]
+
+#: Each takes some hundred megabytes, and on a GPU a context.
+_MOST_PROCESSES = 16
 
 
 class _Bytes(click.ParamType[int]):
@@ -82,14 +87,9 @@ def command(
     from gradbench.planning.plan import make_plan, usual_strategies
     from gradbench.planning.subject import subject_of
 
-    plan = make_plan(
-        subject_of(model, image, sets),
-        memory,
-        batch,
-        strategies or usual_strategies(),
-        _gpu(device),
-        lambda text: click.echo(text, err=True),
-    )
+    subject = subject_of(model, image, sets)
+    with _told() as tell:
+        plan = make_plan(subject, memory, batch, strategies or usual_strategies(), _gpu(device), _jobs(), tell)
     if as_json:
         click.echo(json.dumps(asdict(plan), indent=2))
     else:
@@ -110,6 +110,49 @@ def _gpu(device: str) -> torch.device | None:
     return torch.device("cuda", gpu.index or 0)
 
 
+def _jobs() -> int:
+    """Return how many processes to use: one a core; two at least, so that whatever happens to one is its own alone."""
+    from gradbench.runner.plan import cores
+
+    return min(max(cores(), 2), _MOST_PROCESSES)
+
+
+@contextmanager
+def _told() -> Iterator[Callable[[Progress], None]]:
+    """Show on stderr how far it is: a live bar on a terminal, a line for each that is done anywhere else."""
+    if not sys.stderr.isatty():
+        yield _line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn(
+            "{task.fields[running]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        ),
+    )
+    with Bar(*columns, console=Console(stderr=True, highlight=False), transient=True, expand=True) as bar:
+        task = bar.add_task("beginning", running="")
+        yield lambda progress: bar.update(
+            task,
+            description=progress.doing,
+            completed=progress.done,
+            total=progress.total,
+            running=", ".join(progress.running),
+        )
+
+
+def _line(progress: Progress) -> None:
+    if progress.ended:
+        click.echo(f"{progress.doing}: {progress.ended} done, {progress.done} of {progress.total}", err=True)
+
+
 def _print(plan: Plan) -> None:
     resident = plan.resident
     depth = "" if plan.depth is None else f" of depth {plan.depth}"
@@ -123,6 +166,9 @@ def _print(plan: Plan) -> None:
     if rows:
         headers = list(rows[0])
         print_table(headers, [list(row.values()) for row in rows], headers[1:])
+    if plan.untimed:
+        click.echo()
+        print_sentence(f"The time of a step was not measured: {plan.untimed}")
     if absent := [room for room in plan.rooms if room.reason]:
         click.echo()
         for room in absent:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -16,6 +18,8 @@ from gradbench.strategies.base import Strategy
 __all__ = ["OnGPU"]
 
 _TIMED_STEPS = 5
+#: What fits is told to one part in as many.
+_PARTS = 64
 
 
 class OnGPU:
@@ -35,13 +39,19 @@ class OnGPU:
             )
         self.subject, self.device, self.memory = subject, device, memory
 
+    def free_bytes(self) -> int:
+        """Return the bytes of the GPU that nobody has."""
+        return int(torch.cuda.mem_get_info(self.device)[0])
+
     def largest_batch(self, strategy: Strategy, predicted: int, least: int) -> int | None:
-        """Return the largest batch that fits, looked for around `predicted`, at least `least`; None for none."""
-        return _around(predicted, least, lambda count: self._fits(strategy, count, self.subject.depth))
+        """Return a batch of at least `least` that fits, of which one a 64th larger does not; None for none."""
+        with _settled():
+            return _around(predicted, least, lambda count: self._fits(strategy, count, self.subject.depth))
 
     def largest_depth(self, strategy: Strategy, predicted: int, batch: int) -> int | None:
-        """Return the largest depth that fits, looked for around `predicted`; None for none."""
-        return _around(predicted, 1, lambda depth: self._fits(strategy, batch, depth))
+        """Return a depth that fits, of which one a 64th larger does not; None for none."""
+        with _settled():
+            return _around(predicted, 1, lambda depth: self._fits(strategy, batch, depth))
 
     def time_ratios(self, strategies: Sequence[Strategy], count: int, reference: str) -> dict[str, float]:
         """Return the time of a step on `count` images over that of the reference, if it is among the strategies."""
@@ -61,10 +71,24 @@ class OnGPU:
         return True
 
 
+@contextmanager
+def _settled() -> Iterator[None]:
+    """Let garbage be looked for among what is new alone: each try of what fits looks for it, and torch is large."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def _around(predicted: int, least: int, fits: Callable[[int], bool]) -> int | None:
-    """Return the largest n from `least` on that fits, asking near `predicted` first; None where `least` does not."""
+    """Return an n from `least` on that fits, asking near `predicted` first; None where `least` does not.
+
+    A number a 64th larger than n, or the next if that is no whole one, does not fit.
+    """
     n = max(predicted, least)
-    step = max(1, n // 32)
+    step = max(1, n // _PARTS)
     if fits(n):
         good = n
         while fits(bad := good + step):
@@ -75,7 +99,7 @@ def _around(predicted: int, least: int, fits: Callable[[int], bool]) -> int | No
             bad, step = good, 2 * step
         if bad == least:
             return None
-    while bad - good > 1:
+    while bad - good > max(1, good // _PARTS):
         middle = (good + bad) // 2
         if fits(middle):
             good = middle

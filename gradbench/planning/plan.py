@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
-from gradbench.errors import UsageError
-from gradbench.measure.need import Needs, Resident, Subject
-from gradbench.measure.precision import InPrecision
-from gradbench.measure.search import largest
-from gradbench.planning.on_gpu import OnGPU
+from gradbench.errors import EnvironmentError
+from gradbench.measure.need import Resident, Subject
+from gradbench.planning.calls import Asked, begin, check, compare_times, count
+from gradbench.planning.crew import Call, Crew, Progress
+from gradbench.planning.room import LARGEST_BATCH, LARGEST_DEPTH, Room
 from gradbench.strategies import STRATEGIES
-from gradbench.strategies.base import Strategy
 
-__all__ = ["LARGEST_BATCH", "LARGEST_DEPTH", "Plan", "Room", "make_plan", "usual_strategies"]
+__all__ = ["LARGEST_BATCH", "LARGEST_DEPTH", "Plan", "Progress", "Room", "make_plan", "usual_strategies"]
 
-#: Where the search ends.
-LARGEST_BATCH, LARGEST_DEPTH = 2**20, 1024
-#: A batch norm needs two images where an image has one position left.
-_SMALLEST_BATCH = 2
-#: Depths to ask for, in periods: a step on tensors without values takes the longer the deeper the network is.
-_PERIODS_ASKED = 4
-_REFERENCE = "stored"
-
-
-@dataclass(frozen=True)
-class Room:
-    """What fits with one strategy.
-
-    Attributes:
-        strategy: its name.
-        reason: why there are no numbers; empty otherwise.
-        bytes_per_pixel: what each further pixel of the batch takes, the image itself among it.
-        fixed_bytes: what a step takes beside that: weights, gradients and optimiser state, as far as they are there
-            while the most memory is taken.
-        largest_batch: at the model's own depth; None where the smallest does not fit.
-        largest_depth: at the plan's batch; None where depth 1 does not fit, or the model has none to choose.
-        checked_batch: the largest batch of which real steps fit on the GPU; None without one.
-        checked_depth: the same of the depth.
-        time_ratio: of a step on the GPU to a stored one, on the largest batch that fits with every strategy.
-    """
-
-    strategy: str
-    reason: str = ""
-    bytes_per_pixel: float | None = None
-    fixed_bytes: int | None = None
-    largest_batch: int | None = None
-    largest_depth: int | None = None
-    checked_batch: int | None = None
-    checked_depth: int | None = None
-    time_ratio: float | None = None
+#: What the driver takes of a GPU for a process, generously; torch's allocator does not count it.
+_CONTEXT_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -66,6 +33,7 @@ class Plan:
         memory: bytes that there are.
         resident: what stays from step to step at the model's own depth.
         rooms: a row a strategy.
+        untimed: why there is no time of a step on a GPU, in one sentence; empty otherwise.
     """
 
     model: str
@@ -75,6 +43,7 @@ class Plan:
     memory: int
     resident: Resident
     rooms: tuple[Room, ...]
+    untimed: str = ""
 
 
 def usual_strategies() -> list[str]:
@@ -92,7 +61,8 @@ def make_plan(
     batch: int,
     strategies: Sequence[str],
     gpu: torch.device | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    jobs: int = 1,
+    tell: Callable[[Progress], None] = lambda progress: None,
 ) -> Plan:
     """Predict what fits, and check it with real steps on a GPU.
 
@@ -102,91 +72,67 @@ def make_plan(
         batch: images, for the largest depth.
         strategies: names.
         gpu: where to check; None to predict alone.
-        say: is told what is being done.
+        jobs: how many processes to use; with 1 all is done in this one. What is found is the same. The subject must
+            be one that can be pickled if there are more.
+        tell: hears how far it is.
 
     Raises:
-        UsageError: the name of a strategy is wrong, or the network cannot make a stored step on these images.
+        UsageError: the name of a strategy is wrong, the network cannot make a stored step on these images, or the GPU
+            has less memory than that.
+        EnvironmentError: no process can be started on this machine.
+        KeyboardInterrupt: the user wants no more.
     """
-    needs = Needs(subject, gpu or torch.device("cpu"))
-    planned = [InPrecision(STRATEGIES.create(name), subject.precision) for name in dict.fromkeys(strategies)]
-    try:
-        needs.of(InPrecision(STRATEGIES.create(_REFERENCE), subject.precision), _SMALLEST_BATCH, subject.depth)
-        resident = needs.resident(subject.depth)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        size = f"{subject.image[0]}x{subject.image[1]}"
-        raise UsageError(
-            f"model {subject.name!r}: a step on {_SMALLEST_BATCH} images (3, {size}) is not possible: {_first(error)}"
-        ) from error
-    rooms = []
-    for place, strategy in enumerate(planned, 1):
-        say(f"planning {strategy.name}, {place} of {len(planned)}")
-        rooms.append(_room(needs, strategy, memory, batch))
+    asked, crew = Asked(subject, memory, batch, gpu), Crew(jobs, tell)
+    names = [asked.strategy(name).name for name in dict.fromkeys(strategies)]
+    (begun,) = crew.make("beginning", [Call(subject.name, begin, (asked, names))])
+    if reason := begun.get("reason"):
+        raise EnvironmentError(f"no step of {subject.name} can be counted: {reason}")
+    rooms = [Room(name, begun["reasons"][name] or "") for name in names]
+    rooms = _counted(crew, asked, rooms, jobs, begun["free"])
+    untimed = ""
     if gpu is not None:
-        rooms = list(_checked(OnGPU(subject, memory, gpu), planned, rooms, batch, say))
-    return Plan(subject.name, subject.depth, subject.image, batch, memory, resident, tuple(rooms))
-
-
-def _room(needs: Needs, strategy: Strategy, memory: int, batch: int) -> Room:
-    if reason := needs.excluded(strategy):
-        return Room(strategy.name, reason)
-    depth = needs.subject.depth
-    try:
-        need = needs.by_images(strategy, memory, batch, depth)
-        fits = largest(need, memory, _SMALLEST_BATCH, LARGEST_BATCH, second=batch)
-        # Between half of what fits and all of it a step takes what a larger one takes, pixel by pixel.
-        count = max(fits or 0, 2 * _SMALLEST_BATCH)
-        slope = (need(count) - need(count // 2)) / (count - count // 2)
-        deepest = None
-        if depth is not None:
-            deepest = _deepest(needs, strategy, memory, batch, depth)
-    except Exception as error:
-        return Room(strategy.name, f"cannot be told without running it: {_first(error)}")
-    return Room(
-        strategy.name,
-        bytes_per_pixel=slope / needs.subject.pixels,
-        fixed_bytes=round(need(count) - slope * count),
-        largest_batch=fits,
-        largest_depth=deepest,
+        rooms = _checked(crew, asked, rooms, begun["free"])
+        rooms, untimed = _timed(crew, asked, rooms)
+    return Plan(
+        subject.name, subject.depth, subject.image, batch, memory, Resident(**begun["resident"]), tuple(rooms), untimed
     )
 
 
-def _deepest(needs: Needs, strategy: Strategy, memory: int, batch: int, own: int) -> int | None:
-    """Return the largest depth.
-
-    What a deep network takes is told from one of a few blocks a stage: the step of a deep network takes long, and its
-    last blocks add no less than the first do.
-    """
-    if needs.of(strategy, batch, own) > memory:
-        return largest(lambda depth: needs.of(strategy, batch, depth), memory, 1, own, second=max(1, own // 2))
-    asked = max(own, _PERIODS_ASKED * needs.subject.period)
-    return largest(needs.by_depth(strategy, batch, asked), memory, own, LARGEST_DEPTH, second=asked)
+def _counted(crew: Crew, asked: Asked, rooms: Sequence[Room], jobs: int, free: int | None) -> list[Room]:
+    possible = [room.strategy for room in rooms if not room.reason]
+    # Both parts ask for one step: to divide them pays where a process would have nothing to do.
+    divide = jobs > len(possible) and asked.subject.depth is not None
+    parts = [("depth",), ("batch",)] if divide else [("batch", "depth")]
+    calls = [Call(name, count, (asked, name, part)) for part in parts for name in possible]
+    return _with(crew, "counting", rooms, calls, None if free is None else max(1, free // _CONTEXT_BYTES))
 
 
-def _checked(
-    real: OnGPU, strategies: Sequence[Strategy], rooms: Sequence[Room], batch: int, say: Callable[[str], None]
-) -> Iterator[Room]:
-    """Yield the rows with what was found on the GPU."""
-    depth = real.subject.depth
-    checked = []
-    for strategy, room in zip(strategies, rooms, strict=True):
-        if not room.reason:
-            say(f"checking {strategy.name}")
-            try:
-                largest_batch = real.largest_batch(strategy, room.largest_batch or _SMALLEST_BATCH, _SMALLEST_BATCH)
-                largest_depth = None
-                if depth is not None:
-                    largest_depth = real.largest_depth(strategy, room.largest_depth or 1, batch)
-                room = replace(room, checked_batch=largest_batch, checked_depth=largest_depth)
-            except Exception as error:
-                room = Room(strategy.name, f"a real step fails: {_first(error)}")
-        checked.append(room)
-    possible = [strategy for strategy, room in zip(strategies, checked, strict=True) if room.checked_batch]
-    count = min((room.checked_batch for room in checked if room.checked_batch), default=0)
-    ratios = real.time_ratios(possible, count, _REFERENCE) if count else {}
-    for room in checked:
-        yield replace(room, time_ratio=ratios.get(room.strategy))
+def _checked(crew: Crew, asked: Asked, rooms: Sequence[Room], free: int) -> list[Room]:
+    calls = [
+        Call(room.strategy, check, (asked, room.strategy, room.largest_batch, room.largest_depth))
+        for room in rooms
+        if not room.reason
+    ]
+    return _with(crew, "checking", rooms, calls, max(1, free // (asked.memory + _CONTEXT_BYTES)))
 
 
-def _first(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+def _timed(crew: Crew, asked: Asked, rooms: Sequence[Room]) -> tuple[list[Room], str]:
+    possible = {room.strategy: room.checked_batch for room in rooms if room.checked_batch}
+    if not possible:
+        return list(rooms), ""
+    call = Call("a step", compare_times, (asked, list(possible), min(possible.values())))
+    (found,) = crew.make("timing", [call])
+    ratios = found.get("ratios", {})
+    return [replace(room, time_ratio=ratios.get(room.strategy)) for room in rooms], found.get("reason", "")
+
+
+def _with(crew: Crew, doing: str, rooms: Sequence[Room], calls: Sequence[Call], most: int | None = None) -> list[Room]:
+    """Return the rooms with what the calls found of them; a room with a reason has nothing else."""
+    found: dict[str, dict[str, Any]] = {}
+    for call, result in zip(calls, crew.make(doing, calls, most), strict=True):
+        found.setdefault(call.of, {}).update(result)
+    return [_room(room, found.get(room.strategy, {})) for room in rooms]
+
+
+def _room(room: Room, found: dict[str, Any]) -> Room:
+    return Room(room.strategy, found["reason"]) if "reason" in found else replace(room, **found)

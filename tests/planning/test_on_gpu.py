@@ -21,7 +21,7 @@ STRATEGIES_OF = ("stored", "reconstruct", "checkpoint", "approximate:4", "stocha
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan(subject_of("hybrid", None, []), MEMORY, BATCH, STRATEGIES_OF, torch.device("cuda"))
+    return make_plan(subject_of("hybrid", None, []), MEMORY, BATCH, STRATEGIES_OF, torch.device("cuda"), jobs=6)
 
 
 def test_every_strategy_is_predicted_and_checked(plan: Plan) -> None:
@@ -50,6 +50,8 @@ def test_a_step_without_values_takes_what_a_step_on_the_cpu_does() -> None:
 
 
 def test_the_limit_is_taken_back(plan: Plan) -> None:
+    real, strategy = OnGPU(subject_of("hybrid", None, []), MEMORY, torch.device("cuda")), STRATEGIES.create("stored")
+    assert real.largest_batch(strategy, plan.rooms[0].checked_batch, 2)
     assert torch.empty(2 * MEMORY, dtype=torch.uint8, device="cuda").nbytes == 2 * MEMORY
 
 

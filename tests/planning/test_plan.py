@@ -15,6 +15,7 @@ from gradbench.measure.training import make_optimizer
 from gradbench.planning.plan import Plan, make_plan
 from gradbench.planning.subject import subject_of
 from gradbench.strategies import STRATEGIES
+from tests.planning.networks import small_subject
 
 CPU = torch.device("cpu")
 MEMORY = 1_600_000
@@ -100,6 +101,22 @@ def test_what_stays_from_step_to_step_is_counted_apart() -> None:
     gradients = sum(p.nbytes for p in model.parameters())
     resident = plan("resnet").resident
     assert (resident.weights, resident.gradients, resident.state) == (weights, gradients, gradients)  # SGD's momentum
+
+
+@pytest.mark.parametrize(
+    ("depth", "batch", "memory"), [(9, 4, 10**6), (2, 2, 10**6), (3, 24, 250_000), (1, 24, 250_000)]
+)
+def test_the_models_own_depth_and_batch_may_be_any(depth: int, batch: int, memory: int) -> None:
+    """Deep already, the smallest batch, and too deep already: against each depth and batch itself."""
+    small = replace(small_subject(), depth=depth)
+    (room,) = make_plan(small, memory, batch, ["stored"]).rooms
+    needs, stored = Needs(small, CPU), STRATEGIES.create("stored")
+    for found, need in (
+        (room.largest_batch, lambda count: needs.of(stored, count, depth)),
+        (room.largest_depth, lambda deep: needs.of(stored, batch, deep)),
+    ):
+        assert found is not None, room
+        assert need(found) <= memory < need(found + 1)
 
 
 def test_a_memory_too_small_for_the_weights_fits_nothing() -> None:

@@ -1,0 +1,110 @@
+"""The search for what fits on a GPU, with a CPU standing in for it: what fits there is counted."""
+
+from __future__ import annotations
+
+import pickle
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gradbench.errors import UsageError
+from gradbench.measure.need import Needs, Subject
+from gradbench.planning import on_gpu
+from gradbench.planning.calls import Asked
+from gradbench.planning.crew import Progress
+from gradbench.planning.plan import make_plan
+from tests.planning.networks import depth_of, small_subject
+
+CPU = torch.device("cpu")
+MEMORY = 800_000
+FRAGMENTS = 0.06
+"""The share of the memory that the stand-in cannot use, so that less fits than was counted."""
+
+
+def test_what_is_found_fits_and_a_64th_more_does_not_in_few_tries() -> None:
+    random = np.random.default_rng()
+    for _ in range(300):
+        truth = int(random.integers(1, 5000))
+        predicted = max(1, round(truth * random.uniform(0.85, 1.2)))
+        tried: list[int] = []
+        found = on_gpu._around(predicted, 1, lambda n, truth=truth, tried=tried: tried.append(n) or n <= truth)
+        assert found is not None
+        assert found <= truth < found + max(1, found // 64)
+        assert {found, found + max(1, found // 64)} & set(tried)
+        assert len(set(tried)) == len(tried) <= 12
+
+
+def test_a_prediction_that_is_right_takes_two_tries() -> None:
+    tried: list[int] = []
+    assert on_gpu._around(1000, 2, lambda n: tried.append(n) or n <= 1003) == 1000
+    assert tried == [1000, 1015]
+
+
+@pytest.mark.parametrize(("predicted", "truth"), [(50, 1), (2, 0)])
+def test_nothing_is_found_below_the_least(predicted: int, truth: int) -> None:
+    assert on_gpu._around(predicted, 2, lambda n: n <= truth) is None
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Subject:
+    subject = small_subject()
+    needs = Needs(subject, CPU)
+
+    def two_steps(model: nn.Module, strategy: Any, batch: Any, *rest: Any) -> None:
+        if strategy.name == "offload":
+            raise ValueError("it was built wrong\nat length")
+        if needs.of(strategy, len(batch[0]), depth_of(model)) > (1 - FRAGMENTS) * MEMORY:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(on_gpu, "two_steps", two_steps)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=2 * MEMORY, name="stand-in")
+    )
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * MEMORY, 2 * MEMORY))
+    return subject
+
+
+def test_a_plan_is_checked_and_timed(stand_in: Subject) -> None:
+    told: list[Progress] = []
+    plan = make_plan(
+        stand_in, MEMORY, 24, ["stored", "reconstruct", "saved-cast:fp16", "offload"], CPU, tell=told.append
+    )
+    stored, reconstruct, cast, offload = plan.rooms
+    for room in (stored, cast):
+        assert 0.9 * room.largest_batch < room.checked_batch < room.largest_batch
+        assert 0.8 * room.largest_depth - 1 <= room.checked_depth <= room.largest_depth
+        assert room.time_ratio > 0
+    assert stored.time_ratio == 1
+    assert "no invertible chain" in reconstruct.reason
+    assert (offload.reason, offload.largest_batch) == ("a real step fails: ValueError: it was built wrong", None)
+    assert plan.untimed == ""
+    doing = list(dict.fromkeys(progress.doing for progress in told))
+    assert doing == ["beginning", "counting", "checking", "timing"]
+
+
+def test_times_that_cannot_be_measured_are_no_end_of_the_plan(
+    stand_in: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any, **more: Any) -> None:
+        raise RuntimeError("no clock")
+
+    monkeypatch.setattr(on_gpu, "measure_cost", fails)
+    plan = make_plan(stand_in, MEMORY, 24, ["stored"], CPU)
+    assert plan.untimed == "RuntimeError: no clock"
+    assert (plan.rooms[0].time_ratio, plan.rooms[0].checked_batch is None) == (None, False)
+
+
+def test_more_memory_than_the_gpu_has_is_said_before_anything_is_counted(stand_in: Subject) -> None:
+    told: list[Progress] = []
+    with pytest.raises(UsageError, match="--memory: the GPU has .* GiB, which is less"):
+        make_plan(stand_in, 3 * MEMORY, 24, ["stored"], CPU, tell=told.append)
+    assert {progress.doing for progress in told} == {"beginning"}
+
+
+def test_what_is_asked_for_can_be_sent_to_another_process(stand_in: Subject) -> None:
+    again = pickle.loads(pickle.dumps(Asked(stand_in, MEMORY, 24, CPU)))
+    assert again.needs().of(again.strategy("stored"), 3, 2) == Needs(stand_in, CPU).of(again.strategy("stored"), 3, 2)
