@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gradbench.analysis.references import Pair, pairs
 from gradbench.analysis.tables import Run
 from gradbench.case.schema import Reference
-from gradbench.report.words import MINUS, axis_name, interval, number
+from gradbench.report.words import MINUS, axis_name, interval, number, power_of_ten
 from gradbench.results import TABLES
 
 __all__ = ["CurveRow", "ReferenceRow", "ReferenceTable", "reference_table", "references_of"]
@@ -114,7 +114,8 @@ def _ends(values: Sequence[str]) -> str:
 
 def _as_given(value: float) -> str:
     """A source's value with all digits that it has."""
-    return f"{value:,.6g}".replace("-", MINUS)
+    mantissa, _, exponent = f"{value:,.6g}".partition("e")
+    return mantissa.replace("-", MINUS) + (f"·{power_of_ten(int(exponent))}" if exponent else "")
 
 
 def _quantity(reference: Reference) -> str:

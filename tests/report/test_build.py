@@ -113,6 +113,25 @@ def test_every_dataset_is_stored_once_and_every_chart_has_its_own(page: str) -> 
     assert list(content["figures"]) == ["errors", "layers", "snr", "profile", "training", "accuracy", "cost", "memory"]
 
 
+def test_a_case_that_asks_of_something_else_begins_with_its_claims_and_their_figure(
+    make_run: Callable[..., Path],
+) -> None:
+    run = make_run(depths=(3, 5), slopes=(0.2,), seeds=2)
+    manifest = json.loads((run / "manifest.json").read_text())
+    asked = {"value": {"table": "cells", "column": "min_snr_db"}}
+    manifest["settings"]["claim"] = [asked, asked]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert list(charts(build(run).read_text(encoding="utf-8"))["figures"])[:3] == ["snr", "errors", "layers"]
+    said = summarise(run)
+    assert said.sentence.startswith("Not held: Naive quantisation ")
+    named = [name for line in said.others for name in line.partition(": ")[0].split(", ")]
+    assert sorted(named) == ["approximate:4", "checkpoint", "naive-quantize:4", "reconstruct"]
+    manifest["settings"]["claim"][1]["minus"] = {"table": "gradients", "column": "cosine"}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert list(charts(build(run).read_text(encoding="utf-8"))["figures"])[:3] == ["errors", "layers", "snr"]
+    assert summarise(run).sentence.startswith("Reconstruction (reconstruct) ")
+
+
 def test_a_full_run_stays_small(make_run: Callable[..., Path]) -> None:
     # Fewer seeds than in a full run: the charts hold medians, so that seeds lengthen the table alone.
     run = make_run(depths=(3, 4, 5, 7, 10, 14, 20, 28), slopes=(0.05, 0.1, 0.2, 0.4), seeds=1, steps=(0, 50, 200))

@@ -127,3 +127,7 @@ def test_the_profile_has_theory_around_the_local_gain_alone() -> None:
     figure = profile_figure(table, SCENE)
     assert [chart.variant for chart in figure.charts] == ["snr", "gates", "alpha"]
     assert [len(marks(drawn(figure, place))[1]) for place in range(3)] == [0, 0, 2]
+
+
+def test_of_one_layer_there_is_no_profile() -> None:
+    assert profile_figure(activations(), SCENE).missing == "One layer alone is rebuilt."

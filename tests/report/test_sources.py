@@ -72,6 +72,21 @@ def test_words_stand_on_the_side_where_there_is_room(shown: dict[str, Figure]) -
     assert [re.findall('text-anchor="([^"]*)"', text) for text in words] == [["end"]]
 
 
+def test_words_stand_below_the_end_of_a_curve_that_falls_and_above_one_that_rises(shown: dict[str, Figure]) -> None:
+    def places(drawn: str, found: str) -> list[float]:
+        return [float(y) for y in re.findall(found + r"[^>]*translate\([^,]*,([\d.]+)\)", drawn)]
+
+    falls = svg_of(shown["snr"], "layerwise", step=0, part="all")
+    (end,), (words,) = (
+        places(falls, 'aria-label="x: 30;'),
+        places(falls, '<text [^>]*text-anchor="end"(?=[^>]*>Figure)'),
+    )
+    assert words > end + 9
+    rises = svg_of(shown["profile"], "layerwise", x=5, o0=0.2, step=0)
+    (end,), (words,) = places(rises, 'aria-label="[^"]*position: 99;'), places(rises, "<text (?=[^>]*>Figure 10)")
+    assert words < end
+
+
 def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]) -> None:
     figure = shown["profile"]
     assert [chart.variant for chart in figure.charts] == ["snr", "gates", "alpha"]

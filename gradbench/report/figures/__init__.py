@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradbench.analysis.claims import is_about_gradients
 from gradbench.analysis.tables import Run
 from gradbench.report.figure import Figure, Scene
 from gradbench.report.figures.cost import cost_figure, memory_figure
@@ -16,12 +17,30 @@ from gradbench.report.references import references_of
 
 __all__ = ["figures"]
 
+#: The figure that shows a column, where a case asks of it and not of gradients.
+_SHOWS = {
+    **dict.fromkeys(("alpha", "alpha_ratio"), "gain"),
+    **dict.fromkeys(("snr_db", "min_snr_db"), "snr"),
+    **dict.fromkeys(("accuracy", "loss"), "accuracy"),
+    **dict.fromkeys(("peak_bytes", "saved_bytes", "bytes_per_pixel"), "memory"),
+}
+
 
 def figures(run: Run, scene: Scene) -> list[Figure]:
     """Every figure of the run, with the values of its case's sources; without an axis of numbers, those that need none.
 
-    The chart of the weight tensors stands in the place of those against the axis.
+    The chart of the weight tensors stands in the place of those against the axis. Where no claim of the case is about
+    gradients, the figure that shows what its first claim is about comes first.
     """
+    claims = (run.manifest.get("settings") or {}).get("claim") or ()
+    asked = ""
+    if claims and not any(map(is_about_gradients, claims)):
+        asked = _SHOWS.get(claims[0]["value"]["column"], "")
+    return sorted(_in_order(run, scene), key=lambda figure: figure.id != asked)
+
+
+def _in_order(run: Run, scene: Scene) -> list[Figure]:
+    """Gradients first, then activations, training and cost."""
     cells, gradients = run.tables["cells"], run.tables["gradients"]
     activations, training = run.tables["activations"], run.tables["training"]
     references = references_of(run)

@@ -23,6 +23,10 @@ _CLASSES = (
     (10.0, "below 10, harmful", "var(--h5)"),
     (np.inf, "10 or more", "var(--h6)"),
 )
+#: Beyond so many rows are narrow, so that the chart fits on a screen.
+_MANY_ROWS = 20
+#: Up to so many each has its tick: by themselves ticks would stand at halves, too.
+_FEW_TENSORS = 4
 _BROKEN = ("not finite", "var(--h7)")
 
 
@@ -50,6 +54,10 @@ def layer_figure(gradients: pd.DataFrame, scene: Scene) -> Figure:
     )
     colours = [colour for _, _, colour in _CLASSES] + [_BROKEN[1]]
     rows = sorted(frame["x"].unique().tolist())
+    count = round(frame["r"].max()) + 1
+    places = alt.Axis(title="weight tensor, counted from the image", grid=False, tickMinStep=1, format="d")
+    if count <= _FEW_TENSORS:
+        places.values = list(range(count + 1))
     chart = (
         scene.chart("layers", controls)
         .transform_calculate(end="datum.r + 1")
@@ -58,7 +66,7 @@ def layer_figure(gradients: pd.DataFrame, scene: Scene) -> Figure:
             x=alt.X(
                 "r:Q",
                 scale=alt.Scale(nice=False, zero=True),
-                axis=alt.Axis(title="weight tensor, counted from the image", grid=False, tickMinStep=1, format="d"),
+                axis=places,
             ),
             x2="end:Q",
             y=alt.Y("x:O", scale=alt.Scale(domain=rows), axis=alt.Axis(title=scene.along, grid=False, labelAngle=0)),
@@ -78,7 +86,7 @@ def layer_figure(gradients: pd.DataFrame, scene: Scene) -> Figure:
         "The noise ratio of every weight tensor, median over seeds"
         + (f", at {at}" if at else "")
         + ". Lower is better: blue is right, yellow as large as SGD noise, red above it.",
-        (scene.finish(chart, controls, words, height=30 + 26 * len(rows)),),
+        (scene.finish(chart, controls, words, height=30 + (26 if len(rows) <= _MANY_ROWS else 14) * len(rows)),),
         scene.groups(frame),
         controls,
         tuple(

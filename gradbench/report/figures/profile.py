@@ -37,6 +37,8 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
     frame = profile(activations, scene.axes)
     if frame.empty:
         return missing(name, question, "No strategy of this run rebuilds activations, or they were not measured.")
+    if frame["p"].nunique() == 1:
+        return missing(name, question, "One layer alone is rebuilt.")
     steps = sorted(frame["step"].unique().tolist())
     frame = frame[frame["step"].isin([steps[0], steps[-1]])]
     strategies = scene.strategies(frame)

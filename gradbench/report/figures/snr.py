@@ -25,7 +25,8 @@ _QUANTITIES = {("activations", "snr_db"): {"part": "all"}, ("cells", "min_snr_db
 
 def snr_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """How clean are the rebuilt activations?"""
-    name, question = "snr", "How clean are the rebuilt activations as the network grows?"
+    grows = "as the network grows" if scene.axes.along == "depth" else f"against {scene.along}"
+    name, question = "snr", f"How clean are the rebuilt activations {grows}?"
     frame = lowest_snr(activations, scene.axes)
     if frame.empty:
         return missing(name, question, "No strategy of this run rebuilds activations, or they were not measured.")

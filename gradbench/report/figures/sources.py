@@ -62,7 +62,8 @@ def source_rows(
 
     Returns:
         the columns of `frame` that tell panels, choices and series apart, that of `across`, y, lo, hi, `f` (colour),
-        `label`, `t` (for tooltips) and `first` (whether the row's curve carries the words).
+        `label`, `t` (for tooltips), `falls` (whether its curve does at the end) and `first` (whether the row's curve
+        carries the words).
     """
     across = across or Across.the_axis(scene)
     apart = {"g", "s", "step", "part", "x"} - {across.column}
@@ -81,7 +82,8 @@ def source_rows(
             for x, y in points:
                 value = {across.column: x, "y": y, "lo": y, "hi": y, "t": number(y)}
                 rows.append({**here, **value, "f": colour, "label": reference.label, "name": reference.name})
-    found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name"])
+                rows[-1]["falls"] = points[-1][1] < points[-2][1]
+    found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name", "falls"])
     apart_from_series = [name for name in columns if name != series]
     return found.assign(first=_carries_the_words(found, apart_from_series, across.column))
 
@@ -97,7 +99,8 @@ def source_layers(
 ) -> list[Any]:
     """The layers that draw `rows`: dashed lines, hollow points to hover, and the words at an end.
 
-    `reach` is what the horizontal axis spans: words go to that side of the end on which there is more room.
+    `reach` is what the horizontal axis spans: words go to that side of the end on which there is more room, and below
+    the end of a curve that comes from above.
     """
     if rows.empty:
         return []
@@ -123,9 +126,17 @@ def source_layers(
         base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, aria=False),
         base.mark_point(filled=False, size=26, strokeWidth=1.25, opacity=1).encode(tooltip=tooltip),
         *(
-            words.transform_filter(f"datum.{across.column} {side} {middle}").mark_text(
-                align=align, baseline="bottom", dx=shift, dy=-9, fontSize=11, aria=False
+            words.transform_filter(
+                f"{'' if falls else '!'}datum.falls && datum.{across.column} {side} {middle}"
+            ).mark_text(
+                align=align,
+                baseline="top" if falls else "bottom",
+                dx=shift,
+                dy=9 if falls else -9,
+                fontSize=11,
+                aria=False,
             )
+            for falls in sorted(set(rows["falls"]))
             for side, align, shift in _SIDES
         ),
     ]
