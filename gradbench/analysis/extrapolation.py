@@ -115,11 +115,15 @@ def batch_size_checks(run: Run) -> tuple[Check, ...]:
 
 
 def changes(run: Run) -> tuple[str, ...]:
-    """Say for each strategy at which batch size its first verdict would change, and from which step on one did."""
-    sentences = []
+    """Say for each strategy at which batch size its first verdict would change, and from which step on one did.
+
+    Strategies of which the same is to be said share a sentence.
+    """
+    said: dict[str, list[str]] = {}
     for strategy, mine in _compared(run):
         if (text := _at_batch_size(run, mine)) or mine["step"].nunique() > 1:
-            sentences.append(f"{strategy}: {'; '.join(part for part in (text, steps_of_change(mine)) if part)}.")
+            said.setdefault("; ".join(part for part in (text, steps_of_change(mine)) if part), []).append(strategy)
+    sentences = [f"{', '.join(strategies)}: {text}." for text, strategies in said.items()]
     for check in batch_size_checks(run):
         sentences.append(
             f"{check.strategy}: measured at batch size {check.batch_size}, the noise ratio is {check.quotient:.2g} "

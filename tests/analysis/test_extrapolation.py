@@ -92,3 +92,6 @@ def test_the_step_at_which_verdicts_change_is_named() -> None:
     assert sentence == "s: in 1 of 2 cells the verdict changes between the steps 0, 5 and 9, first at 9."
     (sentence,) = changes(a_run(gradients[gradients["step"] < 9]))
     assert sentence == "s: no cell's verdict turns from right to wrong or back between the steps 0 and 5."
+    twice = pd.concat([gradients, gradients.assign(strategy="t")], ignore_index=True)
+    (sentence,) = changes(a_run(twice))
+    assert sentence.startswith("s, t: in 1 of 2 cells ")
