@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gradbench.auditing.given import check_model, check_training_step, chosen, taken
+from gradbench.auditing.quiet import quiet
 from gradbench.auditing.result import Audit, Subject
 from gradbench.auditing.untouched import untouched
 from gradbench.case.schema import Measure
@@ -77,7 +78,7 @@ def audit(
     )
     given = taken(batches, minibatches, device)
     reference, findings = Stored(), Findings()
-    with untouched(model), torch.enable_grad():
+    with untouched(model), torch.enable_grad(), quiet(picked):
         say("stored training")
         floor = check_training_step(model, reference, given, loss_fn)
         notes = {}

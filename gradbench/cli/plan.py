@@ -138,7 +138,7 @@ def _told() -> Iterator[Callable[[Progress], None]]:
         ),
     )
     with Bar(*columns, console=Console(stderr=True, highlight=False), transient=True, expand=True) as bar:
-        task = bar.add_task("beginning", running="")
+        task = bar.add_task("beginning", total=1, running="")
         yield lambda progress: bar.update(
             task,
             description=progress.doing,
