@@ -7,7 +7,7 @@ from typing import Any
 from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, is_about_gradients
 from gradbench.analysis.tables import Run
 
-__all__ = ["answer"]
+__all__ = ["answer", "answering"]
 
 #: How many claims are spelled out where all are held and the case names none.
 _SPELLED = 2
@@ -20,12 +20,10 @@ def answer(run: Run) -> str:
     by the first two. Empty where the case is answered by the verdict on its weight gradients, as any other is.
     """
     rows = run.tables["claims"].to_dict("records")
-    case: dict[str, Any] = run.manifest.get("settings") or {}
-    claims, named = case.get("claim") or (), case.get("answer") or ()
-    if not rows or not claims or (not named and any(map(is_about_gradients, claims))):
+    if not rows or not (claims := answering(run)):
         return ""
-    if named:
-        spelled = [row for name in named for row in rows if row["claim"] == name]
+    if _named(run):
+        spelled = [row for claim in claims for row in rows if row["claim"] == claim["name"]]
     else:
         spelled = [row for row in rows if row["status"] == NOT_HELD]
         spelled = spelled or [row for row in rows if row["status"] == HELD][:_SPELLED]
@@ -33,6 +31,19 @@ def answer(run: Run) -> str:
     if len(spelled) < len(rows):
         sentences.append(_tally([str(row["status"]) for row in rows]))
     return " ".join(sentences)
+
+
+def answering(run: Run) -> list[dict[str, Any]]:
+    """Return the claims, as the manifest has them, that answer the case's question; none where gradients do."""
+    claims = (run.manifest.get("settings") or {}).get("claim") or []
+    if named := _named(run):
+        return [claim for name in named for claim in claims if claim["name"] == name]
+    return [] if any(map(is_about_gradients, claims)) else list(claims)
+
+
+def _named(run: Run) -> list[str]:
+    """The names in the case's `answer`."""
+    return (run.manifest.get("settings") or {}).get("answer") or []
 
 
 def _sentence(claim: dict[Any, Any]) -> str:

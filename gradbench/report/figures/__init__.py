@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradbench.analysis.claims import is_about_gradients
+from gradbench.analysis.answer import answering
 from gradbench.analysis.tables import Run
 from gradbench.report.figure import Figure, Scene
 from gradbench.report.figures.cost import cost_figure, memory_figure
@@ -29,13 +29,11 @@ _SHOWS = {
 def figures(run: Run, scene: Scene) -> list[Figure]:
     """Every figure of the run, with the values of its case's sources; without an axis of numbers, those that need none.
 
-    The chart of the weight tensors stands in the place of those against the axis. Where no claim of the case is about
-    gradients, the figure that shows what its first claim is about comes first.
+    The chart of the weight tensors stands in the place of those against the axis. Where claims answer the case and not
+    its gradients, the figure that shows what the first of them is about comes first.
     """
-    claims = (run.manifest.get("settings") or {}).get("claim") or ()
-    asked = ""
-    if claims and not any(map(is_about_gradients, claims)):
-        asked = _SHOWS.get(claims[0]["value"]["column"], "")
+    claims = answering(run)
+    asked = _SHOWS.get(claims[0]["value"]["column"], "") if claims else ""
     return sorted(_in_order(run, scene), key=lambda figure: figure.id != asked)
 
 
