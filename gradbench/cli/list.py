@@ -24,7 +24,7 @@ def command(what: str, as_json: bool) -> None:
         return
     headers = [header for header in rows[0] if any(row[header] for row in rows)] if rows else []
     print_table(
-        headers, [[_text(row[header]) for header in headers] for row in rows], prose=["title", "summary", "source"]
+        headers, [[_text(row[header]) for header in headers] for row in rows], prose=["title", "K", "summary", "source"]
     )
 
 

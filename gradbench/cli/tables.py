@@ -6,15 +6,22 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import click
 
 __all__ = ["print_sentence", "print_table"]
 
+#: A column of prose is broken into lines no shorter than this.
+_NARROWEST = 16
+
 
 def print_sentence(text: str) -> None:
     """Print text, wrapped between words on a terminal."""
-    click.echo(textwrap.fill(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text)
+    if sys.stdout.isatty():  # in which names and paths stay whole, so that they can be copied
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, break_on_hyphens=False, break_long_words=False)
+    click.echo(text)
 
 
 def print_table(
@@ -59,9 +66,11 @@ def _print_rich(
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for header, *texts in zip(headers, *rows, strict=True):
         width = None if header in prose else max(map(len, (header, *texts)))
-        table.add_column(header, justify="right" if header in numbers else "left", min_width=width)
+        side: Literal["left", "right"] = "right" if header in numbers else "left"
+        table.add_column(header, justify=side, min_width=width, no_wrap=width is not None, overflow="fold")
     for row in rows:
         table.add_row(*(Text(text, styles.get(text) or styles.get(text.partition(" ")[0], "")) for text in row))
     console = Console(highlight=False)
-    console.width = max(console.width, console.measure(table).minimum)  # a terminal too narrow wraps, nothing is cut
+    needed = sum((column.min_width or _NARROWEST) + 2 for column in table.columns)
+    console.width = max(console.width, needed)  # a terminal too narrow wraps, nothing is cut
     console.print(table, crop=False)
