@@ -1,0 +1,1 @@
+"""What gradbench costs, measured: run each as `python -m benchmarks.NAME`."""
