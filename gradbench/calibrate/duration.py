@@ -34,7 +34,7 @@ STEPS = 9
 MEASUREMENTS = 4
 #: Of a GPU's clock, about 5 ms.
 CYCLES = 10_000_000
-#: More estimates than this say nothing new, and each takes half a second.
+#: More estimates than this say nothing new, and each takes a second or more.
 MOST = 40
 
 #: Begins to wait so many seconds, and returns what tells afterwards how long it was.

@@ -88,12 +88,13 @@ def command(
     from gradbench.planning.subject import subject_of
 
     subject = subject_of(model, image, sets)
+    gpu = _gpu(device)
     with _told() as tell:
-        plan = make_plan(subject, memory, batch, strategies or usual_strategies(), _gpu(device), _jobs(), tell)
+        plan = make_plan(subject, memory, batch, strategies or usual_strategies(), gpu, _jobs(), tell)
     if as_json:
         click.echo(json.dumps(asdict(plan), indent=2))
     else:
-        _print(plan)
+        _print(plan, gpu is not None)
 
 
 def _gpu(device: str) -> torch.device | None:
@@ -153,7 +154,7 @@ def _line(progress: Progress) -> None:
         click.echo(f"{progress.doing}: {progress.ended} done, {progress.done} of {progress.total}", err=True)
 
 
-def _print(plan: Plan) -> None:
+def _print(plan: Plan, checked: bool) -> None:
     resident = plan.resident
     depth = "" if plan.depth is None else f" of depth {plan.depth}"
     print_sentence(
@@ -162,7 +163,7 @@ def _print(plan: Plan) -> None:
     )
     click.echo()
     known = [room for room in plan.rooms if not room.reason]
-    rows = [dict(_row(plan, asdict(room))) for room in known]
+    rows = [dict(_row(plan, asdict(room), checked)) for room in known]
     if rows:
         headers = list(rows[0])
         print_table(headers, [list(row.values()) for row in rows], headers[1:])
@@ -175,28 +176,28 @@ def _print(plan: Plan) -> None:
             print_sentence(f"{room.strategy}: {room.reason}")
 
 
-def _row(plan: Plan, room: dict[str, float | str | None]) -> Iterator[tuple[str, str]]:
-    checked = any(one.checked_batch is not None for one in plan.rooms)
+def _row(plan: Plan, room: dict[str, float | str | None], checked: bool) -> Iterator[tuple[str, str]]:
+    from gradbench.planning.room import LARGEST_BATCH, LARGEST_DEPTH
+
     yield "strategy", str(room["strategy"])
     yield "bytes a pixel", f"{room['bytes_per_pixel']:,.0f}"
     yield "fixed", _size(room["fixed_bytes"])
-    yield "largest batch", _count(room["largest_batch"])
+    yield "largest batch", _count(room["largest_batch"], LARGEST_BATCH)
     if checked:
         yield "on this GPU", _count(room["checked_batch"])
     if plan.depth is not None:
-        yield f"largest depth at batch {plan.batch}", _count(room["largest_depth"])
+        yield f"largest depth at batch {plan.batch}", _count(room["largest_depth"], LARGEST_DEPTH)
         if checked:
             yield "depth on this GPU", _count(room["checked_depth"])
     if checked:
         yield "step time", "" if room["time_ratio"] is None else f"{room['time_ratio']:.2f}"
 
 
-def _count(value: float | str | None) -> str:
-    from gradbench.planning.plan import LARGEST_BATCH, LARGEST_DEPTH
-
+def _count(value: float | str | None, end: int | None = None) -> str:
+    """Return a number that was looked for up to `end`."""
     if value is None:
         return "none"
-    return f"{value:,} or more" if value in (LARGEST_BATCH, LARGEST_DEPTH) else f"{value:,}"
+    return f"{value:,} or more" if value == end else f"{value:,}"
 
 
 def _size(value: float | str | None) -> str:

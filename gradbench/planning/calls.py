@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gradbench.errors import UsageError
+from gradbench.errors import GradbenchError, UsageError
 from gradbench.measure.fake import without_memory
 from gradbench.measure.need import Needs, Subject
 from gradbench.measure.precision import InPrecision
@@ -94,13 +94,19 @@ def count(asked: Asked, name: str, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def check(asked: Asked, name: str, largest_batch: int | None, largest_depth: int | None) -> dict[str, Any]:
-    """Return what fits in truth on the GPU, looked for around what was counted."""
+    """Return what fits in truth on the GPU, looked for around what was counted.
+
+    Raises:
+        UsageError: others have so much of the GPU that less is left than the plan's memory.
+    """
     assert asked.gpu is not None
     real, strategy = OnGPU(asked.subject, asked.memory, asked.gpu), asked.strategy(name)
     try:
         found = {"checked_batch": real.largest_batch(strategy, largest_batch or SMALLEST_BATCH, SMALLEST_BATCH)}
         if asked.subject.depth is not None:
             found["checked_depth"] = real.largest_depth(strategy, largest_depth or 1, asked.batch)
+    except GradbenchError:
+        raise
     except Exception as error:  # whatever the code of a strategy may do
         return {"reason": f"a real step fails: {_first(error)}"}
     return found

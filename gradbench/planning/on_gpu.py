@@ -20,6 +20,8 @@ __all__ = ["OnGPU"]
 _TIMED_STEPS = 5
 #: What fits is told to one part in as many.
 _PARTS = 64
+#: What libraries say for which nothing is left beside torch's allocator.
+_NO_ROOM = ("CUDA error: out of memory", "ALLOC_FAILED")
 
 
 class OnGPU:
@@ -62,12 +64,19 @@ class OnGPU:
         return {name: cost.step_seconds / costs[reference].step_seconds for name, cost in costs.items()}
 
     def _fits(self, strategy: Strategy, count: int, depth: int | None) -> bool:
+        left = self.free_bytes() + torch.cuda.memory_reserved(self.device)
+        if left < self.memory:  # what does not fit then need not be the strategy's fault
+            raise UsageError(
+                f"--memory: {left / 2**30:.1f} GiB of the GPU are left, which is less; --device cpu predicts alone"
+            )
         try:
             with limited(self.device, self.memory):
                 model, loss = self.subject.on(self.device, depth)
                 two_steps(model, strategy, self.subject.batch(count, self.device), self.subject.train, loss)
-        except torch.OutOfMemoryError:
-            return False
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _NO_ROOM):
+                return False
+            raise
         return True
 
 

@@ -83,7 +83,7 @@ def make_plan(
         KeyboardInterrupt: the user wants no more.
     """
     asked, crew = Asked(subject, memory, batch, gpu), Crew(jobs, tell)
-    names = [asked.strategy(name).name for name in dict.fromkeys(strategies)]
+    names = list(dict.fromkeys(asked.strategy(name).name for name in strategies))
     (begun,) = crew.make("beginning", [Call(subject.name, begin, (asked, names))])
     if reason := begun.get("reason"):
         raise EnvironmentError(f"no step of {subject.name} can be counted: {reason}")

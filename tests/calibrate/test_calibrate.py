@@ -93,7 +93,7 @@ def test_a_kernel_of_known_length_lengthens_a_step_by_it() -> None:
 def test_a_delay_lengthens_a_step_by_what_it_took_on_a_clock_that_is_not_disturbed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now, jitter = [0.0], random.Random()  # its own: measuring leaves the global stream where it was
+    now, jitter = [0.0], random.Random(5)  # its own: measuring leaves the global stream where it was
 
     def delay(seconds: float) -> Callable[[], float]:
         now[0] += seconds

@@ -26,7 +26,7 @@ FRAGMENTS = 0.06
 
 
 def test_what_is_found_fits_and_a_64th_more_does_not_in_few_tries() -> None:
-    random = np.random.default_rng()
+    random = np.random.default_rng(7)
     for _ in range(300):
         truth = int(random.integers(1, 5000))
         predicted = max(1, round(truth * random.uniform(0.85, 1.2)))
@@ -34,7 +34,8 @@ def test_what_is_found_fits_and_a_64th_more_does_not_in_few_tries() -> None:
         found = on_gpu._around(predicted, 1, lambda n, truth=truth, tried=tried: tried.append(n) or n <= truth)
         assert found is not None
         assert found <= truth < found + max(1, found // 64)
-        assert {found, found + max(1, found // 64)} & set(tried)
+        assert found in tried
+        assert any(found < n <= found + max(1, found // 64) for n in tried)
         assert len(set(tried)) == len(tried) <= 12
 
 
@@ -65,6 +66,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Subject:
         torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=2 * MEMORY, name="stand-in")
     )
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * MEMORY, 2 * MEMORY))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     return subject
 
 
@@ -103,6 +105,27 @@ def test_more_memory_than_the_gpu_has_is_said_before_anything_is_counted(stand_i
     with pytest.raises(UsageError, match="--memory: the GPU has .* GiB, which is less"):
         make_plan(stand_in, 3 * MEMORY, 24, ["stored"], CPU, tell=told.append)
     assert {progress.doing for progress in told} == {"beginning"}
+
+
+def test_less_that_is_left_than_is_asked_for_is_no_verdict_on_a_strategy(
+    stand_in: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (MEMORY - 1, 2 * MEMORY))
+    with pytest.raises(UsageError, match="GiB of the GPU are left, which is less"):
+        make_plan(stand_in, MEMORY, 24, ["stored"], CPU)
+
+
+@pytest.mark.parametrize("said", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"])
+def test_what_libraries_say_of_memory_is_no_failure_of_a_strategy(
+    stand_in: Subject, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    def two_steps(model: nn.Module, strategy: Any, batch: Any, *rest: Any) -> None:
+        if len(batch[0]) > 10 or depth_of(model) > 6:
+            raise RuntimeError(said)
+
+    monkeypatch.setattr(on_gpu, "two_steps", two_steps)
+    (room,) = make_plan(stand_in, MEMORY, 8, ["stored"], CPU).rooms
+    assert (room.reason, room.checked_batch) == ("", 10)
 
 
 def test_what_is_asked_for_can_be_sent_to_another_process(stand_in: Subject) -> None:
