@@ -25,7 +25,8 @@ class Stochastic(Strategy):
 
     Of each group of 256 elements the smallest and the largest are kept, and 2^K - 1 steps between them. The forward
     pass is exact. (Leaky) ReLU modules keep one bit an element, the sign, which is exact. Parameters, buffers, the
-    model's input, integers, and tensors of one axis, which hold statistics, stay as they are.
+    model's input, integers, and tensors of one axis, which hold statistics, stay as they are, and so does a group with
+    a value that is not finite: fused attention pads the logarithms that it saves with infinity.
 
     Draws come from generators of its own, seeded by torch's seed and the number of times that this object was applied:
     the model's random numbers are those of stored training, and no two steps round alike.
@@ -70,13 +71,15 @@ class Stochastic(Strategy):
 def round_at_random(x: Tensor, bits: int, generator: torch.Generator) -> Restore:
     """Return how to make x, of any shape, from `bits` bits an element and two numbers for each group.
 
-    Arithmetic is in float32, or float64 where x is.
+    Arithmetic is in float32, or float64 where x is. A group that has no finite step between its values stays as it is.
     """
     shape, dtype, numel = x.shape, x.dtype, x.numel()
     flat = x.flatten().to(torch.promote_types(dtype, torch.float32))
     groups = torch.cat([flat, flat[-1:].expand(-numel % GROUP)]).view(-1, GROUP)
     low, high = groups.aminmax(dim=1, keepdim=True)
     step = (high - low) / (2**bits - 1)
+    finite = step.isfinite().flatten()
+    kept = None if finite.all() else groups[~finite]
     step = step.where(step > 0, 1)
     draws = torch.rand(groups.shape, generator=generator, dtype=flat.dtype, device=x.device)
     codes = groups.sub(low).div_(step).add_(draws).floor_().clamp_(0, 2**bits - 1)
@@ -84,7 +87,10 @@ def round_at_random(x: Tensor, bits: int, generator: torch.Generator) -> Restore
 
     def restore() -> Tensor:
         codes = unpack_bits(packed, bits, low.numel() * GROUP).view(-1, GROUP)
-        return codes.to(low.dtype).mul_(step).add_(low).flatten()[:numel].view(shape).to(dtype)
+        values = codes.to(low.dtype).mul_(step).add_(low)
+        if kept is not None:
+            values[~finite] = kept
+        return values.flatten()[:numel].view(shape).to(dtype)
 
     return restore
 

@@ -105,6 +105,18 @@ def test_shapes_dtypes_constants_and_the_end_of_the_last_group_survive(bits: int
         assert torch.equal(restored, x)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_group_with_a_value_that_is_not_finite_is_kept_exactly_and_no_other(dtype: torch.dtype) -> None:
+    """As the logarithms that fused attention saves, whose rows it pads with infinity."""
+    x = torch.randn(5, GROUP, dtype=dtype)
+    x[1, 3], x[2, -1], x[4, 0] = torch.inf, -torch.inf, torch.nan
+    restored = round_at_random(x, 2, torch.Generator(torch.get_default_device()).manual_seed(1))()
+    assert torch.equal(restored[[1, 2]], x[[1, 2]])
+    torch.testing.assert_close(restored[4], x[4], rtol=0, atol=0, equal_nan=True)
+    for row in (0, 3):
+        assert 0 < float((restored[row] - x[row]).abs().max()) <= float(x[row].max() - x[row].min()) / 3 * (1 + 1e-6)
+
+
 def test_draws_follow_torchs_seed_and_no_two_steps_round_alike() -> None:
     x = torch.randn(64, 64)
 
