@@ -20,6 +20,7 @@ from gradbench.measure.batch import Batch, Loss, in_double
 from gradbench.measure.errors import GradientErrors, Tally, gradient_errors
 from gradbench.measure.flat import FlatGradients
 from gradbench.measure.random_state import fixed
+from gradbench.measure.redraw import Drawing, DrawsDiffer, Redrawing
 from gradbench.measure.sketch import Sketch
 from gradbench.measure.step import take_step
 from gradbench.strategies.base import Strategy
@@ -100,7 +101,7 @@ def measure_gradients(
         reference: the stored strategy.
         strategies: those to compare; the reference itself may be among them, which measures the device's own noise.
         batches: M >= 1 minibatches, drawn without replacement; of one there is no noise.
-        truth_batches: how many of them are also run in float64.
+        truth_batches: how many of them are also run in float64, with the random numbers that the reference drew.
         between: called before each minibatch.
         loss: from output and target to the loss.
         truth: the stored strategy for float64, where the reference is one that works in another precision.
@@ -112,7 +113,7 @@ def measure_gradients(
     flat = FlatGradients(model)
     sketch = Sketch(flat.sizes, flat.lengths.device)
     mean = _mean_gradient(model, reference, batches, flat, loss)
-    truths = _truths(model, truth or reference, batches[:truth_batches], flat, loss)
+    truths = _truths(model, reference, truth or reference, batches[:truth_batches], flat, loss)
     tallies = {strategy.name: Tally(torch.zeros_like(mean)) for strategy in strategies}
     changed: dict[str, list[str]] = {}
     repeats: dict[str, float] = {}
@@ -212,15 +213,27 @@ def _mean_gradient(
 
 
 def _truths(
-    model: nn.Module, reference: Strategy, batches: Sequence[Batch], flat: FlatGradients, loss: Loss
+    model: nn.Module, reference: Strategy, truth: Strategy, batches: Sequence[Batch], flat: FlatGradients, loss: Loss
 ) -> list[Tensor]:
-    """Return the stored gradients of the same weights and buffers in float64, whatever is cast around."""
+    """Return the stored gradients of the same weights, buffers and random draws in float64, whatever is cast around.
+
+    Of a model that draws inside an operation which does not tell what (fused attention with dropout) there are none.
+    """
     if not batches:
         return []
     exact = copy.deepcopy(model).double()
     truths = []
     for b, batch in enumerate(batches):
-        with preserved(exact, b), torch.autocast(flat.lengths.device.type, enabled=False):
-            gradients_of(exact, reference, in_double(batch), loss)
-            truths.append(flat.take(exact)[0])
+        try:
+            with preserved(model, b), Drawing() as drawing:
+                gradients_of(model, reference, batch, loss)
+            with (
+                preserved(exact, b),
+                torch.autocast(flat.lengths.device.type, enabled=False),
+                Redrawing(drawing.drawn),
+            ):
+                gradients_of(exact, truth, in_double(batch), loss)
+                truths.append(flat.take(exact)[0])
+        except DrawsDiffer:
+            return []
     return truths
