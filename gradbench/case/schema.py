@@ -147,6 +147,8 @@ class Train(Section):
 
     precision: Literal["float64", "float32", "tf32", "bfloat16", "float16"] = "float32"
     """Arithmetic of training and of what is measured: the last two by autocast, `tf32` in convolutions on a GPU."""
+    cudnn_benchmark: bool = False
+    """Whether cuDNN times its deterministic convolutions and takes the fastest: not the same ones in every run."""
     optimizer: Literal["sgd", "adam", "rmsprop"] = "sgd"
     """SGD (Nesterov, where the momentum is above 0), Adam or RMSProp, each with the same schedule."""
     steps: Annotated[int, Field(ge=0)] = 0

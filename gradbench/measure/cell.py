@@ -190,7 +190,7 @@ def prepare(cell: Cell, device: torch.device) -> _Cell:
     reference = settings.measure.reference
     names = dict.fromkeys((reference, *settings.measure.strategies, *trained))
     precision = PRECISIONS[settings.train.precision]
-    use_precision(precision)
+    use_precision(precision, settings.train.cudnn_benchmark)
     work = _Cell(
         settings=settings,
         seed=cell.seed,

@@ -157,8 +157,15 @@ def use_plain_float32() -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def use_precision(precision: Precision) -> None:
-    """Set this process up for one arithmetic, deterministic where the device can."""
+def use_precision(precision: Precision, cudnn_benchmark: bool = False) -> None:
+    """Set this process up for one arithmetic, deterministic where the device can.
+
+    Args:
+        precision: the arithmetic.
+        cudnn_benchmark: whether cuDNN times its deterministic convolutions, of each shape once in a process, and takes
+            the fastest. A step is then the same bit for bit within a process, and need not be in the next.
+    """
     use_plain_float32()
+    torch.backends.cudnn.benchmark = cudnn_benchmark
     torch.backends.cuda.matmul.allow_tf32 = precision.tf32
     torch.backends.cudnn.allow_tf32 = precision.tf32

@@ -1,7 +1,7 @@
 """What a step drew at random, drawn again in another dtype.
 
-From the same seed a generator may give float64 other numbers than float32, as a CPU does of uniform ones. A float64 step
-that is to be the truth of a float32 step has to use what that one drew: else its distance is that of two dropout masks.
+From the same seed a generator may give float64 other numbers than float32, as a CPU does of uniform ones. A float64
+step that is to be the truth of a float32 step has to use what that one drew: else its distance is that of two masks.
 """
 
 from __future__ import annotations

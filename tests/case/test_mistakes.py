@@ -43,8 +43,9 @@ at = [0, 50]
 dept = [3]
 """)
     assert mistakes(path) == [
-        "5: train.momentun: unknown key: allowed are precision, optimizer, steps, learning_rate, momentum, "
-        "weight_decay, warmup, strategies, evaluate_every, evaluate_images, memory_limit; did you mean 'momentum'?",
+        "5: train.momentun: unknown key: allowed are precision, cudnn_benchmark, optimizer, steps, learning_rate, "
+        "momentum, weight_decay, warmup, strategies, evaluate_every, evaluate_images, memory_limit; "
+        "did you mean 'momentum'?",
         '6: train.learning_rate: must be a number, got "fast"',
         f"9: measure.strategies[1]: unknown strategy 'aproximate': allowed are {', '.join(STRATEGIES)}; did you mean "
         "'approximate'?",

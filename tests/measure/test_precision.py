@@ -10,7 +10,7 @@ from gradbench.case.expand import Cell
 from gradbench.case.schema import Data, Measure, Model, Settings, Train
 from gradbench.measure.cell import run_cell
 from gradbench.measure.gradients import gradients_of, measure_gradients
-from gradbench.measure.precision import PRECISIONS, InPrecision
+from gradbench.measure.precision import PRECISIONS, InPrecision, use_plain_float32, use_precision
 from gradbench.models.build import build
 from gradbench.strategies.approximate import Approximate
 from gradbench.strategies.base import Strategy
@@ -95,6 +95,31 @@ def test_a_cell_runs_in_it(precision: str) -> None:
     assert errors["stored"] == errors["checkpoint"] == 0
     assert errors["reconstruct"] < 1e-9 if precision == "float64" else 1e-4 < errors["reconstruct"] < 2
     assert all(0 < row["measuring_share"] <= 1 for row in rows["cells"])
+
+
+def test_a_cell_says_whether_convolutions_are_timed_and_the_next_does_not_inherit_it() -> None:
+    try:
+        for wanted in (True, False):
+            use_precision(PRECISIONS["float32"], wanted)
+            assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == (wanted, True)
+    finally:
+        use_plain_float32()
+
+
+@pytest.mark.gpu
+def test_timed_convolutions_give_the_same_step_twice_in_a_process() -> None:
+    use_precision(PRECISIONS["float32"], True)
+    try:
+        model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3, bias=False), nn.Conv2d(16, 4, 1)).cuda()
+        x = torch.randn(32, 3, 16, 16, device="cuda")
+        found = []
+        for _ in range(2):
+            model.zero_grad(set_to_none=True)
+            model(x).square().sum().backward()
+            found.append([parameter.grad for parameter in model.parameters()])
+        assert all(map(torch.equal, *found))
+    finally:
+        use_plain_float32()
 
 
 @pytest.mark.parametrize("precision", ["tf32", "float16"])
