@@ -16,17 +16,20 @@ from playwright.sync_api import Page, sync_playwright
 
 from gradbench.report.build import build
 
-PICTURES = Path(__file__).parent / "images/reading"
+IMAGES = Path(__file__).parent / "images"
+PICTURES = IMAGES / "reading"
 #: Sections of the page, by the id of their heading.
 SECTIONS = ("verdict", "sources", "errors", "layers", "snr", "profile", "training", "accuracy", "cost", "memory")
 MARGIN, TALLEST = 20, 620
+#: What stands between the verdict and the first chart, and is left out of the picture that the documents open with.
+BETWEEN = "nav, section:has(> #sources), section:has(> #claims)"
 
 
-def save(picture: bytes, name: str) -> None:
+def save(picture: bytes, name: str, folder: Path = PICTURES) -> None:
     """Keep it with as many colours as a chart needs."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    palette = image.quantize(256, Image.Quantize.MAXCOVERAGE)
-    palette.save(PICTURES / f"{name}.png", optimize=True)
+    palette = image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3)
+    palette.save(folder / f"{name}.png", optimize=True)
 
 
 def take(page: Page, heading: str) -> None:
@@ -45,6 +48,17 @@ def take(page: Page, heading: str) -> None:
     save(page.screenshot(full_page=True, clip=area, animations="disabled"), heading)
 
 
+def take_front(page: Page) -> None:
+    """Save the head of the page with its first chart."""
+    page.set_viewport_size({"width": 1265, "height": 900})
+    page.locator(BETWEEN).evaluate_all("found => found.forEach(each => each.style.display = 'none')")
+    page.wait_for_timeout(700)
+    chart = page.locator("section:has(> #errors)").bounding_box()
+    assert chart is not None
+    area = {"x": 0, "y": MARGIN, "width": 1265, "height": chart["y"] + chart["height"]}
+    save(page.screenshot(full_page=True, clip=area, animations="disabled"), "report", IMAGES)
+
+
 def main(reference: Path, quick: Path) -> None:
     """Take them all."""
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -59,6 +73,9 @@ def main(reference: Path, quick: Path) -> None:
         page.locator('#table tr[data-strategy="reconstruct"][data-verdict="harmful"] td.seeds a').first.click()
         page.wait_for_timeout(700)
         save(page.locator("dialog").screenshot(animations="disabled"), "cell")
+        page.goto(Path(reference, "report.html").resolve().as_uri())
+        page.wait_for_timeout(3000)
+        take_front(page)
         page.goto(build(quick).resolve().as_uri())
         page.wait_for_timeout(3000)
         save(page.screenshot(clip={"x": 0, "y": 0, "width": 1000, "height": 900}), "quick")
