@@ -122,6 +122,7 @@ class Audit:
     def summary(self) -> pd.DataFrame:
         """A row for each strategy: verdict, the layer that decides it, and cost, of which stored training's is 1."""
         stored = self.cells[self.cells["strategy"] == "stored"].iloc[0]
+        errors = self.gradients.set_index(["strategy", "parameter"])["rel_error"]
         rows = []
         for row in self._compared.to_dict("records"):
             faults = self.faults[self.faults["strategy"] == row["strategy"]]["check"]
@@ -131,7 +132,7 @@ class Audit:
                     "verdict": self.verdicts[row["strategy"]],
                     "worst layer": row["worst_parameter"],
                     "noise ratio": row["worst_noise_ratio"],
-                    "error": row["rel_error"],
+                    "error": errors.get((row["strategy"], row["worst_parameter"])),
                     "kept memory": row["saved_bytes"] / stored["saved_bytes"] if stored["saved_bytes"] else None,
                     "time": row["time_ratio"],
                     "faults": ", ".join(faults) or "none" if row["verdict"] else "",
