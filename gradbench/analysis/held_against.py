@@ -6,13 +6,13 @@ import pandas as pd
 
 from gradbench.analysis.tables import Run
 
-__all__ = ["held_against"]
+__all__ = ["held_against", "the_reference"]
 
 
 def held_against(run: Run) -> tuple[str, ...]:
     """Say for each reference other than `stored` where it is that. Runs of before schema 3 have no other."""
     cells = run.tables["cells"]
-    references = cells["reference"].replace("", "stored").fillna("stored")
+    references = _references(cells)
     sentences = []
     for reference in references[references != "stored"].unique():
         where = _where(cells[references == reference], cells, run.axes)
@@ -21,6 +21,16 @@ def held_against(run: Run) -> tuple[str, ...]:
             f"{reference} itself is not judged there."
         )
     return tuple(sentences)
+
+
+def the_reference(cells: pd.DataFrame) -> str:
+    """Return what all cells are held against, by its name, or "reference" where that is not the same for all."""
+    names = _references(cells).unique()
+    return str(names[0]) if len(names) == 1 else "reference"
+
+
+def _references(cells: pd.DataFrame) -> pd.Series:
+    return cells["reference"].replace("", "stored").fillna("stored")
 
 
 def _where(some: pd.DataFrame, cells: pd.DataFrame, axes: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gradbench.analysis.extrapolation import batch_size_checks
+from gradbench.analysis.held_against import the_reference
 from gradbench.analysis.summary import Summary, summarise_run
 from gradbench.analysis.tables import Run, read_run
 from gradbench.compare.comparison import Comparison
@@ -89,6 +90,7 @@ def render_run(
         number=number,
         tally=_tally(summary.claims),
         strategies=strategies,
+        reference=the_reference(run.tables["cells"]),
         tables=[table for table in TABLES.values() if table.name != "claims"],
         verdicts=VERDICTS,
         charts=compressed(charts(shown) | {"cells": packed_cells(run, said.command)}),

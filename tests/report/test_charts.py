@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 import vl_convert
 
+from gradbench.analysis.axes import Axes
 from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import read_run
 from gradbench.report.figure import Control, Figure, Scene
+from gradbench.report.figures.cost import cost_figure
 from gradbench.report.figures.profile import profile_figure
 from gradbench.report.figures.snr import snr_figure
 from gradbench.report.interaction import interactive, with_legend
@@ -111,6 +113,25 @@ def test_memory_is_drawn_at_its_peak_and_as_it_is_kept(shown: dict[str, Figure])
     np.testing.assert_allclose(saved, 0.6 * peak.loc[saved.index])
     assert "cuDNN" in figure.reading
     assert "cuDNN" in shown["cost"].reading
+
+
+@pytest.mark.parametrize(
+    ("references", "named"),
+    [
+        (["stored", "", math.nan], "stored"),
+        (["checkpoint"] * 3, "checkpoint"),
+        (["stored", "checkpoint", ""], "reference"),
+    ],
+)
+def test_the_axis_of_time_names_what_it_is_relative_to_and_tells_its_ticks_apart(
+    references: list[Any], named: str
+) -> None:
+    cells = pd.DataFrame({"strategy": ["a", "b", "c"], "seed": 0, "step_seconds": 1.0, "reference": references})
+    cells = cells.assign(time_ratio=[0.93, 1.05, 1.3], bytes_per_pixel=[100.0, 200.0, 400.0])
+    svg = draw(cost_figure(cells, Scene(Axes("", (), (), {}), Palette.of(["a", "b", "c"]))))
+    assert f">time of a step, {named} = 1<" in svg
+    ticks = re.findall(r">([01]\.?[0-9]*)</text>", svg)
+    assert len(ticks) == len(set(ticks)) > 4
 
 
 def test_the_limits_of_noise_are_drawn_on_the_noise_charts_alone(shown: dict[str, Figure]) -> None:

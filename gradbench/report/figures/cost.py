@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from gradbench.analysis.curves import against_axis, cost
+from gradbench.analysis.held_against import the_reference
 from gradbench.case.schema import Reference
 from gradbench.report.figure import Control, Figure, Scene, missing
 from gradbench.report.figures.series import banded, with_text
@@ -27,7 +28,7 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     frame = cost(cells, scene.axes)
     if frame.empty:
         return missing(name, question, _NO_COST)
-    strategies = scene.strategies(frame)
+    strategies, reference = scene.strategies(frame), the_reference(cells)
     scale, least, most = logarithmic(frame, ["bytes"]), float(frame["ratio"].min()), float(frame["ratio"].max())
     size = alt.Size("x:Q", scale=alt.Scale(range=[30, 220]), legend=None) if scene.axes.along else alt.SizeValue(100)
     places = [] if not scene.axes.along else [alt.Tooltip("x:Q", title=scene.along)]
@@ -39,7 +40,7 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
             x=alt.X(
                 "ratio:Q",
                 scale=alt.Scale(domain=[least, most], zero=False, padding=14),
-                axis=alt.Axis(title="time of a step, stored = 1", format=".1f", tickCount=6),
+                axis=alt.Axis(title=f"time of a step, {reference} = 1", format=".3~g", tickCount=6),
             ),
             y=alt.Y("bytes:Q", scale=scale.scale(), axis=scale.axis(_BYTES)),
             color=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None),
@@ -52,7 +53,7 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
             ],
         )
     )
-    words = "Scatter chart: peak bytes per input pixel against the time of a step relative to stored."
+    words = f"Scatter chart: peak bytes per input pixel against the time of a step relative to {reference}."
     sizes = f" Larger points are a larger {scene.along}." if scene.axes.along else ""
     return Figure(
         name,
