@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -120,9 +121,15 @@ def _jobs() -> int:
 
 @contextmanager
 def _told() -> Iterator[Callable[[Progress], None]]:
-    """Show on stderr how far it is: a live bar on a terminal, a line for each that is done anywhere else."""
+    """Show on stderr how far it is and what was found: a line for each that is done, and on a terminal a live bar."""
+    started = time.monotonic()
+
+    def tell_line(progress: Progress) -> None:
+        if progress.ended:
+            click.echo(_line(progress, time.monotonic() - started), err=True)
+
     if not sys.stderr.isatty():
-        yield _line
+        yield tell_line
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -140,18 +147,35 @@ def _told() -> Iterator[Callable[[Progress], None]]:
     )
     with Bar(*columns, console=Console(stderr=True, highlight=False), transient=True, expand=True) as bar:
         task = bar.add_task("beginning", total=1, running="")
-        yield lambda progress: bar.update(
-            task,
-            description=progress.doing,
-            completed=progress.done,
-            total=progress.total,
-            running=", ".join(progress.running),
-        )
+
+        def tell(progress: Progress) -> None:
+            if found := _found(progress):
+                bar.console.print(f"{progress.doing}: {progress.ended}: {found}", style="dim")
+            bar.update(
+                task,
+                description=progress.doing,
+                completed=progress.done,
+                total=progress.total,
+                running=", ".join(progress.running),
+            )
+
+        yield tell
 
 
-def _line(progress: Progress) -> None:
-    if progress.ended:
-        click.echo(f"{progress.doing}: {progress.ended} done, {progress.done} of {progress.total}", err=True)
+def _line(progress: Progress, seconds: float) -> str:
+    how_far = f"{progress.doing}: {progress.ended} done, {progress.done} of {progress.total}, after {seconds:.0f} s"
+    found = _found(progress)
+    return f"{how_far}: {found}" if found else how_far
+
+
+def _found(progress: Progress) -> str:
+    """Return the largest batch and depth that have just been found, so that nobody waits for the table to see one."""
+    return ", ".join(
+        f"{part} {_count(value)}"
+        for part in ("batch", "depth")
+        for by in ("largest", "checked")
+        if (value := progress.found.get(f"{by}_{part}", 0)) != 0
+    )
 
 
 def _print(plan: Plan, checked: bool) -> None:

@@ -18,6 +18,7 @@ from gradbench.case.schema import Settings
 from gradbench.case.sizes import written_size
 from gradbench.data.batches import Minibatch
 from gradbench.data.dataset import Dataset
+from gradbench.errors import UsageError
 from gradbench.measure.need import Needs, Subject
 from gradbench.measure.search import largest
 from gradbench.measure.training import two_steps
@@ -33,6 +34,9 @@ def limited(device: torch.device, limit: int | None) -> Iterator[None]:
     """Let this process have no more of a GPU than `limit` bytes, or, with None, all of it; on a CPU do nothing.
 
     It is a limit on what torch's allocator holds, its fragments among it, and not on the driver's own share.
+
+    Raises:
+        UsageError: less of the GPU is left, since others have the rest; what does not fit then is nobody's fault.
     """
     if device.type != "cuda":
         yield
@@ -40,19 +44,24 @@ def limited(device: torch.device, limit: int | None) -> Iterator[None]:
     index = torch.cuda.current_device() if device.index is None else device.index
     before = torch.cuda.get_per_process_memory_fraction(index)
     total = torch.cuda.get_device_properties(index).total_memory
-    _set_share(index, 1.0 if limit is None else min(1.0, limit / total))
+    _release()
+    if limit is not None:
+        left = torch.cuda.mem_get_info(index)[0] + torch.cuda.memory_reserved(index)
+        if left < limit:
+            raise UsageError(
+                f"{written_size(left)} of the GPU are left, less than the {written_size(limit)} that training may "
+                "take: others have the rest"
+            )
+    torch.cuda.set_per_process_memory_fraction(1.0 if limit is None else limit / total, index)
     try:
         yield
     finally:
-        _set_share(index, before)
-
-
-def _set_share(index: int, share: float) -> None:
-    _release()  # what the allocator still holds would be used again, beyond the limit
-    torch.cuda.set_per_process_memory_fraction(share, index)
+        _release()
+        torch.cuda.set_per_process_memory_fraction(before, index)
 
 
 def _release() -> None:
+    """Give back what the allocator still holds: it would be used again, beyond the limit."""
     gc.collect()
     torch.cuda.empty_cache()
 
@@ -103,7 +112,7 @@ class Room:
             batch: the cell's minibatch.
 
         Raises:
-            torch.OutOfMemoryError: the GPU has less than the limit left, since others have the rest.
+            UsageError: the GPU has less than the limit left, since others have the rest.
         """
         try:
             planned, untold = self._planned(strategy), ""
@@ -131,12 +140,6 @@ class Room:
         return largest(need, room, 2, 2**20, second=self._count) or 0
 
     def _tried(self, strategy: Strategy, model: Callable[[], nn.Module], batch: Minibatch) -> str:
-        _release()
-        left = torch.cuda.mem_get_info(self._device)[0] + torch.cuda.memory_reserved(self._device)
-        if left < self._limit:
-            raise torch.OutOfMemoryError(
-                f"{written_size(left)} of the GPU are left, less than train.memory_limit, {written_size(self._limit)}"
-            )
         try:
             with limited(self._device, self._limit):
                 two_steps(model().train(), strategy, batch, self._needs.subject.train)

@@ -93,8 +93,8 @@ def count(asked: Asked, name: str, parts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def check(asked: Asked, name: str, largest_batch: int | None, largest_depth: int | None) -> dict[str, Any]:
-    """Return what fits in truth on the GPU, looked for around what was counted.
+def check(asked: Asked, name: str, part: str, counted: int | None) -> dict[str, Any]:
+    """Return what fits in truth on the GPU, of the `part` "batch" or "depth", looked for around what was counted.
 
     Raises:
         UsageError: others have so much of the GPU that less is left than the plan's memory.
@@ -102,14 +102,13 @@ def check(asked: Asked, name: str, largest_batch: int | None, largest_depth: int
     assert asked.gpu is not None
     real, strategy = OnGPU(asked.subject, asked.memory, asked.gpu), asked.strategy(name)
     try:
-        found = {"checked_batch": real.largest_batch(strategy, largest_batch or SMALLEST_BATCH, SMALLEST_BATCH)}
-        if asked.subject.depth is not None:
-            found["checked_depth"] = real.largest_depth(strategy, largest_depth or 1, asked.batch)
+        if part == "batch":
+            return {"checked_batch": real.largest_batch(strategy, counted or SMALLEST_BATCH, SMALLEST_BATCH)}
+        return {"checked_depth": real.largest_depth(strategy, counted or 1, asked.batch)}
     except GradbenchError:
         raise
     except Exception as error:  # whatever the code of a strategy may do
         return {"reason": f"a real step fails: {_first(error)}"}
-    return found
 
 
 def compare_times(asked: Asked, names: Sequence[str], images: int) -> dict[str, Any]:

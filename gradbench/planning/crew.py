@@ -45,6 +45,7 @@ class Progress:
         total: for how many it is to be done.
         ended: for what it has just been done; empty where for nothing.
         running: for what it is being done.
+        found: what the calls returned for what it has just been done for, all of them together.
     """
 
     doing: str
@@ -52,6 +53,7 @@ class Progress:
     total: int
     ended: str
     running: tuple[str, ...]
+    found: dict[str, Any]
 
 
 class Crew:
@@ -78,16 +80,20 @@ class Crew:
         left = Counter(call.of for call in calls)
         total = len(left)
         running: list[str] = []
+        results: dict[int, dict[str, Any]] = {}
 
         def tell(ended: str = "") -> None:
-            self._tell(Progress(doing, total - len(left), total, ended, tuple(running)))
+            found: dict[str, Any] = {}
+            for place, result in results.items():
+                if calls[place].of == ended:
+                    found |= result
+            self._tell(Progress(doing, total - len(left), total, ended, tuple(running), found))
 
         def began(of: str) -> None:
             if of not in running:
                 running.append(of)
                 tell()
 
-        results: dict[int, dict[str, Any]] = {}
         jobs = min(self._jobs, most or self._jobs)
         made = self._here(calls, began) if self._jobs == 1 else self._beside(calls, began, jobs)
         for place, result in made:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -12,14 +12,13 @@ from gradbench.errors import UsageError
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.limit import limited
 from gradbench.measure.need import Subject
+from gradbench.measure.search import nearly_largest
 from gradbench.measure.training import two_steps
 from gradbench.strategies.base import Strategy
 
 __all__ = ["OnGPU"]
 
 _TIMED_STEPS = 5
-#: What fits is told to one part in as many.
-_PARTS = 64
 #: What libraries say for which nothing is left beside torch's allocator.
 _NO_ROOM = ("CUDA error: out of memory", "ALLOC_FAILED")
 
@@ -48,12 +47,12 @@ class OnGPU:
     def largest_batch(self, strategy: Strategy, predicted: int, least: int) -> int | None:
         """Return a batch of at least `least` that fits, of which one a 64th larger does not; None for none."""
         with _settled():
-            return _around(predicted, least, lambda count: self._fits(strategy, count, self.subject.depth))
+            return nearly_largest(lambda count: self._fits(strategy, count, self.subject.depth), predicted, least)
 
     def largest_depth(self, strategy: Strategy, predicted: int, batch: int) -> int | None:
         """Return a depth that fits, of which one a 64th larger does not; None for none."""
         with _settled():
-            return _around(predicted, 1, lambda depth: self._fits(strategy, batch, depth))
+            return nearly_largest(lambda depth: self._fits(strategy, batch, depth), predicted, 1)
 
     def time_ratios(self, strategies: Sequence[Strategy], count: int, reference: str) -> dict[str, float]:
         """Return the time of a step on `count` images over that of the reference, if it is among the strategies."""
@@ -64,11 +63,6 @@ class OnGPU:
         return {name: cost.step_seconds / costs[reference].step_seconds for name, cost in costs.items()}
 
     def _fits(self, strategy: Strategy, count: int, depth: int | None) -> bool:
-        left = self.free_bytes() + torch.cuda.memory_reserved(self.device)
-        if left < self.memory:  # what does not fit then need not be the strategy's fault
-            raise UsageError(
-                f"--memory: {left / 2**30:.1f} GiB of the GPU are left, which is less; --device cpu predicts alone"
-            )
         try:
             with limited(self.device, self.memory):
                 model, loss = self.subject.on(self.device, depth)
@@ -89,29 +83,3 @@ def _settled() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def _around(predicted: int, least: int, fits: Callable[[int], bool]) -> int | None:
-    """Return an n from `least` on that fits, asking near `predicted` first; None where `least` does not.
-
-    A number a 64th larger than n, or the next if that is no whole one, does not fit.
-    """
-    n = max(predicted, least)
-    step = max(1, n // _PARTS)
-    if fits(n):
-        good = n
-        while fits(bad := good + step):
-            good, step = bad, 2 * step
-    else:
-        bad = n
-        while bad > least and not fits(good := max(least, bad - step)):
-            bad, step = good, 2 * step
-        if bad == least:
-            return None
-    while bad - good > max(1, good // _PARTS):
-        middle = (good + bad) // 2
-        if fits(middle):
-            good = middle
-        else:
-            bad = middle
-    return good

@@ -108,11 +108,12 @@ def _counted(crew: Crew, asked: Asked, rooms: Sequence[Room], jobs: int, free: i
 
 
 def _checked(crew: Crew, asked: Asked, rooms: Sequence[Room], free: int) -> list[Room]:
-    calls = [
-        Call(room.strategy, check, (asked, room.strategy, room.largest_batch, room.largest_depth))
-        for room in rooms
-        if not room.reason
-    ]
+    # A deep network keeps a core busy and a large batch the GPU, so that the two go well together.
+    possible = [room for room in rooms if not room.reason]
+    calls = [Call(room.strategy, check, (asked, room.strategy, "batch", room.largest_batch)) for room in possible]
+    if asked.subject.depth is not None:
+        deep = [Call(room.strategy, check, (asked, room.strategy, "depth", room.largest_depth)) for room in possible]
+        calls = [call for both in zip(deep, calls, strict=True) for call in both]
     return _with(crew, "checking", rooms, calls, max(1, free // (asked.memory + _CONTEXT_BYTES)))
 
 

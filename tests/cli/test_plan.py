@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def test_a_function_of_ones_own_is_planned(call: Call, here: Path) -> None:
     assert stored["largest_batch"] > 4
     assert stored["largest_depth"] > 2
     assert reconstruct["largest_batch"] is None
+    found = f"batch {stored['largest_batch']:,}, depth {stored['largest_depth']:,}"
+    assert re.search(rf"counting: stored done, 1 of 1, after \d+ s: {found}\n", result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -114,22 +114,42 @@ def test_sizes_are_read_as_people_write_them(tmp_path: Path) -> None:
             the_cell(tmp_path, f"train.memory_limit={wrong}")
 
 
-def test_the_limit_of_a_gpu_is_a_share_of_it_lifted_inside_and_restored_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    share = {"now": 1.0}
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Return what a stand-in for a GPU of 8 GB says: the share that may be had, the bytes free, and those reserved."""
+    state = {"share": 1.0, "free": 7 * 10**9, "reserved": 10**9}
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: share["now"])
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda one, device: share.update(now=one))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: state["share"])
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda one, device: state.update(share=one))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=8 * 10**9))
-    gpu = torch.device("cuda")
-    with limited(gpu, 10**9):
-        assert share["now"] == 0.125
-        with limited(gpu, None):
-            assert share["now"] == 1.0
-        assert share["now"] == 0.125
-        with limited(gpu, 10**12):
-            assert share["now"] == 1.0
-    assert share["now"] == 1.0
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (state["free"], 8 * 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: state["reserved"])
+    return state
+
+
+def test_the_limit_of_a_gpu_is_a_share_of_it_lifted_inside_and_restored_after(gpu: dict[str, float]) -> None:
+    device = torch.device("cuda")
+    with limited(device, 10**9):
+        assert gpu["share"] == 0.125
+        with limited(device, None):
+            assert gpu["share"] == 1.0
+        assert gpu["share"] == 0.125
+    assert gpu["share"] == 1.0
+
+
+def test_a_limit_that_the_gpu_has_no_longer_is_refused_and_nothing_is_set(gpu: dict[str, float]) -> None:
+    device = torch.device("cuda")
+    with limited(device, 8 * 10**9):  # all of it: what this process holds counts as left
+        assert gpu["share"] == 1.0
+    gpu["free"] = 10**9
+    refusal = "^2 GB of the GPU are left, less than the 2.5 GB that training may take: others have the rest$"
+    with limited(device, 10**9):
+        with pytest.raises(UsageError, match=refusal), limited(device, 2_500_000_000):
+            raise AssertionError
+        assert gpu["share"] == 0.125
+        with limited(device, None):  # for which nothing need be left
+            assert gpu["share"] == 1.0
 
 
 class _Asks(Stored):
@@ -149,14 +169,12 @@ def test_what_no_plan_can_count_is_said_and_loses_no_cell(tmp_path: Path) -> Non
     assert fit.untold.startswith("no plan counts what fits: DataDependentOutputException")
 
 
-def test_a_gpu_whose_memory_others_have_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_whose_memory_others_have_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: dict[str, float]
+) -> None:
     work = prepare(the_cell(tmp_path), torch.device("cpu"))
     room = Room(work.settings, work.dataset, work.device)
     monkeypatch.setattr(room, "_device", torch.device("cuda"))
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100_000, 8 * 10**9))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50_000)
-    with pytest.raises(
-        torch.OutOfMemoryError, match="150 kB of the GPU are left, less than train.memory_limit, 600 kB"
-    ):
+    gpu.update(free=100_000, reserved=50_000)
+    with pytest.raises(UsageError, match="150 kB of the GPU are left, less than the 600 kB that training may take"):
         room.of(work.reference, work.model, work.batches.batch(0))

@@ -1,12 +1,13 @@
-"""The search for what fits on a GPU, with a CPU standing in for it: what fits there is counted."""
+"""What fits on a GPU, with a CPU standing in for it: what fits there is counted."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -25,31 +26,6 @@ FRAGMENTS = 0.06
 """The share of the memory that the stand-in cannot use, so that less fits than was counted."""
 
 
-def test_what_is_found_fits_and_a_64th_more_does_not_in_few_tries() -> None:
-    random = np.random.default_rng(7)
-    for _ in range(300):
-        truth = int(random.integers(1, 5000))
-        predicted = max(1, round(truth * random.uniform(0.85, 1.2)))
-        tried: list[int] = []
-        found = on_gpu._around(predicted, 1, lambda n, truth=truth, tried=tried: tried.append(n) or n <= truth)
-        assert found is not None
-        assert found <= truth < found + max(1, found // 64)
-        assert found in tried
-        assert any(found < n <= found + max(1, found // 64) for n in tried)
-        assert len(set(tried)) == len(tried) <= 12
-
-
-def test_a_prediction_that_is_right_takes_two_tries() -> None:
-    tried: list[int] = []
-    assert on_gpu._around(1000, 2, lambda n: tried.append(n) or n <= 1003) == 1000
-    assert tried == [1000, 1015]
-
-
-@pytest.mark.parametrize(("predicted", "truth"), [(50, 1), (2, 0)])
-def test_nothing_is_found_below_the_least(predicted: int, truth: int) -> None:
-    assert on_gpu._around(predicted, 2, lambda n: n <= truth) is None
-
-
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Subject:
     subject = small_subject()
@@ -66,7 +42,6 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Subject:
         torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=2 * MEMORY, name="stand-in")
     )
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * MEMORY, 2 * MEMORY))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     return subject
 
 
@@ -107,11 +82,14 @@ def test_more_memory_than_the_gpu_has_is_said_before_anything_is_counted(stand_i
     assert {progress.doing for progress in told} == {"beginning"}
 
 
-def test_less_that_is_left_than_is_asked_for_is_no_verdict_on_a_strategy(
-    stand_in: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (MEMORY - 1, 2 * MEMORY))
-    with pytest.raises(UsageError, match="GiB of the GPU are left, which is less"):
+def test_a_gpu_that_others_fill_is_no_verdict_on_a_strategy(stand_in: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def filled(device: torch.device, limit: int) -> Iterator[None]:
+        raise UsageError(f"others have all but {limit - 1} bytes")
+        yield
+
+    monkeypatch.setattr(on_gpu, "limited", filled)
+    with pytest.raises(UsageError, match="^others have all but 799999 bytes$"):
         make_plan(stand_in, MEMORY, 24, ["stored"], CPU)
 
 

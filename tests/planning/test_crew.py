@@ -21,6 +21,10 @@ def double(number: int) -> dict[str, Any]:
     return {"doubled": 2 * number, "process": os.getpid()}
 
 
+def give(found: dict[str, Any]) -> dict[str, Any]:
+    return found
+
+
 def crash() -> dict[str, Any]:
     os.kill(os.getpid(), signal.SIGSEGV)
     return {}
@@ -52,6 +56,16 @@ def test_results_come_in_the_order_of_the_calls_and_progress_counts_what_they_ar
     assert sorted(progress.ended for progress in ended) == ["a", "b"]
     assert [(progress.done, progress.total) for progress in ended] == [(1, 2), (2, 2)]
     assert told[-1].running == ()
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_was_found_is_told_when_all_of_it_is_there(jobs: int) -> None:
+    told: list[Progress] = []
+    parts = [{"of": of, part: of + part} for part in ("batch", "depth") for of in "ab"]
+    Crew(jobs, told.append).make("counting", [Call(part["of"], give, (part,)) for part in parts])
+    found = {progress.ended: progress.found for progress in told if progress.ended}
+    assert found == {of: {"of": of, "batch": f"{of}batch", "depth": f"{of}depth"} for of in "ab"}
+    assert all(progress.found == {} for progress in told if not progress.ended)
 
 
 def test_a_crash_is_the_reason_of_its_call_alone() -> None:
