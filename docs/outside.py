@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os.path
+import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 _ROOT = Path(__file__).parents[1]
 _RUNS = sorted(path.parent.name for path in _ROOT.glob("reports/reference/*/README.md"))
@@ -14,17 +17,23 @@ OUTSIDE = {
     "contributing.md": "CONTRIBUTING.md",
     **{f"run-{case}.md": f"reports/reference/{case}/README.md" for case in _RUNS},
 }
+_PAGES = {source: page for page, source in OUTSIDE.items()}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
-    """Add the pages; their links into docs/ lose that folder."""
+    """Add the pages."""
     for page, source in OUTSIDE.items():
-        text = (_ROOT / source).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
+        files.append(File.generated(config, page, content=(_ROOT / source).read_text(encoding="utf-8")))
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
-    """Let links from docs/ to those sources lead to their pages."""
-    for page, source in OUTSIDE.items():
-        markdown = markdown.replace(f"](../{source}", f"]({page}")
-    return markdown
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Let links to those sources, and theirs into docs/, lead to pages."""
+    folder = os.path.dirname(OUTSIDE.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
+
+    def led(link: re.Match[str]) -> str:
+        path, mark, anchor = link[1].partition("#")
+        source = os.path.normpath(os.path.join(folder, path))
+        found = _PAGES.get(source, source.removeprefix("docs/") if source.startswith("docs/") else path)
+        return f"]({found}{mark}{anchor})"
+
+    return re.sub(r"\]\((?!\w+:|#)([^)\s]+)\)", led, markdown)
