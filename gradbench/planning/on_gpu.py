@@ -12,6 +12,7 @@ from gradbench.errors import UsageError
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.limit import limited
 from gradbench.measure.need import Subject
+from gradbench.measure.precision import use_precision
 from gradbench.measure.search import nearly_largest
 from gradbench.measure.training import two_steps
 from gradbench.strategies.base import Strategy
@@ -26,7 +27,8 @@ _NO_ROOM = ("CUDA error: out of memory", "ALLOC_FAILED")
 class OnGPU:
     """Makes real training steps on a GPU within a memory.
 
-    The limit is on what torch's allocator holds, its fragments among it, and not on the driver's own share.
+    The limit is on what torch's allocator holds, its fragments among it, and not on the driver's own share. The process
+    is set up for the training's arithmetic, which decides what convolutions take beside their tensors.
 
     Raises:
         UsageError: the GPU has less memory than that.
@@ -39,6 +41,7 @@ class OnGPU:
                 f"--memory: the GPU has {total / 2**30:.1f} GiB, which is less; --device cpu predicts alone"
             )
         self.subject, self.device, self.memory = subject, device, memory
+        use_precision(subject.precision, subject.train.cudnn_benchmark)
 
     def free_bytes(self) -> int:
         """Return the bytes of the GPU that nobody has."""
