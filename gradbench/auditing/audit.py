@@ -95,6 +95,7 @@ def audit(
 
         say("gradients")
         measure_step(findings, model, reference, working(), given, wanted, truths=truth_batches, loss=loss_fn)
+        notes[reference.name] = tuple(filter(None, [findings.summary[reference.name]["notes"]]))
         if cost:
             say("time and memory")
             costs = measure_cost(model, working(), given[0], cost_repeats, loss=loss_fn)

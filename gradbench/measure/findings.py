@@ -61,6 +61,12 @@ class Findings:
             if summary["status"] == "ok":
                 summary.update(status=status, reason=f"{reference}, which it is held against: {reason}")
 
+    def note(self, strategy: str, sentence: str) -> None:
+        """Add what a reader of a strategy's numbers must know, once."""
+        known = self.summary[strategy].get("notes") or ""
+        if sentence not in known:
+            self.summary[strategy]["notes"] = "; ".join(filter(None, (known, sentence)))
+
     def works(self, strategy: str) -> bool:
         """Return whether a strategy applies and has raised nothing."""
         return self.summary[strategy]["status"] not in ("excluded", "oom", "error")
@@ -196,6 +202,8 @@ def measure_step(
     found = measure_gradients(
         model, reference, strategies, batches, truths, between, truth=truth, draws=wanted.draws, **given
     )
+    if found and (missing := next(iter(found.values())).no_truth):
+        findings.note(reference.name, missing)
     checked = measure_gradients(model, reference, strategies, check, 0, between, **given) if check else {}
     for strategy in strategies:
         name = strategy.name

@@ -7,9 +7,10 @@ grows with the number of parameters, not of minibatches, of each of which a few 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -20,12 +21,15 @@ from gradbench.measure.batch import Batch, Loss, in_double
 from gradbench.measure.errors import GradientErrors, Tally, gradient_errors
 from gradbench.measure.flat import FlatGradients
 from gradbench.measure.random_state import fixed
-from gradbench.measure.redraw import Drawing, DrawsDiffer, Redrawing
+from gradbench.measure.redraw import Drawing, DrawsDiffer, Redrawing, generator_states, have_moved
 from gradbench.measure.sketch import Sketch
 from gradbench.measure.step import take_step
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Batch", "Comparison", "Loss", "gradients_of", "measure_gradients", "preserved"]
+
+#: Two steps that draw the same differ by rounding; two dropout masks by a good part of the gradient.
+_SAME_DRAWS = 0.01
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,14 @@ class Comparison:
         minibatches: over how many.
         repeat_error: |h' - h| / |h| over all parameters, h' from the same minibatch, weights and random state once
             more; 0 when every bit is the same. Of a strategy that is random it is the distance of two draws.
+        no_truth: why there is no gradient in float64 although it was asked for, in one sentence, or nothing.
     """
 
     gradients: list[GradientErrors]
     changed_buffers: list[str]
     repeat_error: float
     minibatches: int
+    no_truth: str = ""
 
 
 @contextmanager
@@ -113,7 +119,7 @@ def measure_gradients(
     flat = FlatGradients(model)
     sketch = Sketch(flat.sizes, flat.lengths.device)
     mean = _mean_gradient(model, reference, batches, flat, loss)
-    truths = _truths(model, reference, truth or reference, batches[:truth_batches], flat, loss)
+    truths = _Truths(model, reference, truth or reference, flat, loss) if truth_batches else None
     tallies = {strategy.name: Tally(torch.zeros_like(mean)) for strategy in strategies}
     changed: dict[str, list[str]] = {}
     repeats: dict[str, float] = {}
@@ -122,9 +128,12 @@ def measure_gradients(
     for b, batch in enumerate(batches):
         between()
         with preserved(model, b):
+            before = generator_states()
             gradients_of(model, reference, batch, loss)
+            drew = have_moved(before)
             g, absent = flat.take(model)
             buffers = _copied_buffers(model)
+        t = truths.of(batch, b, g, drew) if truths and b < truth_batches else None
         g2 = flat.sums(g * g)
         deviations.append(flat.sums((g - mean) ** 2))
         alive = alive | flat.alive(g)
@@ -155,13 +164,16 @@ def measure_gradients(
                 differing=flat.sums((h != g).double()),
                 same_sign=flat.sums((torch.sign(h) == torch.sign(g)).double()),
             )
-            if b < len(truths):
-                t = truths[b]
+            if t is not None:
                 tally.add(t2=flat.sums(t * t), ht2=flat.sums((h - t) ** 2), gt2=flat.sums((g - t) ** 2))
     spread = torch.stack(deviations).cpu()
     return {
         name: Comparison(
-            gradient_errors(flat, sketch, tally, spread, alive), changed[name], repeats[name], len(batches)
+            gradient_errors(flat, sketch, tally, spread, alive),
+            changed[name],
+            repeats[name],
+            len(batches),
+            truths.missing if truths else "",
         )
         for name, tally in tallies.items()
     }
@@ -212,28 +224,52 @@ def _mean_gradient(
     return mean
 
 
-def _truths(
-    model: nn.Module, reference: Strategy, truth: Strategy, batches: Sequence[Batch], flat: FlatGradients, loss: Loss
-) -> list[Tensor]:
-    """Return the stored gradients of the same weights, buffers and random draws in float64, whatever is cast around.
+class _Truths:
+    """The stored gradients in float64, of the same weights, buffers and random draws, whatever is cast around.
 
-    Of a model that draws inside an operation which does not tell what (fused attention with dropout) there are none.
+    Args:
+        model: as in `measure_gradients`.
+        reference: the strategy whose draws they have.
+        truth: the stored strategy.
+        flat: takes gradients.
+        loss: from output and target to the loss.
+
+    Attributes:
+        missing: why there are none, in one sentence; empty as long as there are.
     """
-    if not batches:
-        return []
-    exact = copy.deepcopy(model).double()
-    truths = []
-    for b, batch in enumerate(batches):
+
+    def __init__(self, model: nn.Module, reference: Strategy, truth: Strategy, flat: FlatGradients, loss: Loss) -> None:
+        self.model, self.reference, self.truth, self.flat, self.loss = model, reference, truth, flat, loss
+        self.exact = copy.deepcopy(model).double()
+        self.missing = ""
+
+    def of(self, batch: Batch, stream: int, g: Tensor, drew: bool) -> Tensor | None:
+        """Return that of a minibatch, or None from the first on of which it cannot be had.
+
+        Args:
+            batch: inputs and target.
+            stream: of its random numbers.
+            g: (P,), the reference's gradient.
+            drew: whether the reference's step drew random numbers.
+        """
+        if self.missing:
+            return None
         try:
-            with preserved(model, b), Drawing() as drawing:
-                gradients_of(model, reference, batch, loss)
-            with (
-                preserved(exact, b),
-                torch.autocast(flat.lengths.device.type, enabled=False),
-                Redrawing(drawing.drawn),
-            ):
-                gradients_of(exact, truth, in_double(batch), loss)
-                truths.append(flat.take(exact)[0])
-        except DrawsDiffer:
-            return []
-    return truths
+            if not drew:
+                return self._exact(batch, stream, contextlib.nullcontext())
+            # A compiled function that runs below a dispatch mode once is never run compiled again.
+            with torch.compiler.set_stance("force_eager"):
+                with preserved(self.model, stream), Drawing() as drawing:
+                    gradients_of(self.model, self.reference, batch, self.loss)
+                    again = self.flat.take(self.model)[0]
+                if not float((again - g).norm()) <= _SAME_DRAWS * float(g.norm()):
+                    raise DrawsDiffer("the stored step does not draw the same again")
+                return self._exact(batch, stream, Redrawing(drawing.drawn))
+        except (DrawsDiffer, NotImplementedError) as error:  # the second is of operators that no mode can look into
+            self.missing = f"no gradient in float64, and no verdict rounding: {error}"
+            return None
+
+    def _exact(self, batch: Batch, stream: int, drawing: AbstractContextManager[object]) -> Tensor:
+        with preserved(self.exact, stream), torch.autocast(self.flat.lengths.device.type, enabled=False), drawing:
+            gradients_of(self.exact, self.truth, in_double(batch), self.loss)
+            return self.flat.take(self.exact)[0]

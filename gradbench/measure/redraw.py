@@ -7,15 +7,15 @@ step that is to be the truth of a float32 step has to use what that one drew: el
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Drawing", "DrawsDiffer", "Redrawing"]
+__all__ = ["Drawing", "DrawsDiffer", "Redrawing", "generator_states", "have_moved"]
 
-#: Operations whose only result, or whose tensor in place, is what they drew.
+#: Operations whose only result is what they drew.
 _NUMBERS = frozenset(
     f"aten::{name}"
     for name in (
@@ -29,11 +29,15 @@ _RANDOM_SLOPES = ("aten::rrelu_with_noise", "aten::rrelu_with_noise_")
 
 
 class DrawsDiffer(Exception):
-    """The step draws inside an operation that keeps to itself what it drew, or not what the recorded one drew."""
+    """A step does not tell what it draws, or draws something else than the one that was recorded."""
 
 
 class Drawing(TorchDispatchMode):
-    """While it is on, keeps a copy of all that operations draw from torch's generators, in order."""
+    """While it is on, keeps a copy of all that operations draw from torch's generators, in order.
+
+    Raises:
+        DrawsDiffer: an operation draws and does not tell what.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,14 +46,12 @@ class Drawing(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = _name(func)
-        result = _told(func, args, kwargs or {})
-        if name in _NUMBERS:
-            self.drawn.append((name, result.clone()))
-        elif name == _DROPOUT:
-            self.drawn.append((name, result[1].clone()))
-        elif name in _RANDOM_SLOPES:
-            self.drawn.append((name, args[1].clone()))
+        name, kwargs = _name(func), kwargs or {}
+        if not _tells(func, args, kwargs):
+            return _silent(func, args, kwargs)
+        result = func(*args, **kwargs)
+        drawn = result[1] if name == _DROPOUT else args[1] if name in _RANDOM_SLOPES else result
+        self.drawn.append((name, drawn.clone()))
         return result
 
 
@@ -60,63 +62,93 @@ class Redrawing(TorchDispatchMode):
         drawn: what `Drawing` kept.
 
     Raises:
-        DrawsDiffer: an operation draws that drew nothing or something else at its place before, or that does not tell
-            what it draws.
+        DrawsDiffer: an operation draws that drew nothing or something else at its place before, or does not tell what;
+            at the end, when some of what was drawn is left, or a generator was used behind its back.
     """
 
     def __init__(self, drawn: list[tuple[str, Tensor]]) -> None:
         super().__init__()
         self._left = iter(drawn)
 
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        name = _name(func)
-        if name in _NUMBERS:
-            if name.endswith("_"):
-                return args[0].copy_(self._next(name, args[0].shape))
-            drawn = self._next(name)
-            like = args[0].dtype if args and isinstance(args[0], Tensor) and drawn.is_floating_point() else drawn.dtype
-            return drawn.to((kwargs or {}).get("dtype") or like)
-        if name == _DROPOUT:
-            x, share = args[:2]
-            mask = self._next(name, x.shape)
-            return x * mask * (1 / (1 - share) if share < 1 else 0.0), mask
-        if name in _RANDOM_SLOPES:
-            x, slopes = args[:2]
-            slopes.copy_(self._next(name, x.shape))
-            return x.mul_(slopes) if name.endswith("_") else x * slopes
-        return _told(func, args, kwargs or {})
+    def __enter__(self) -> Self:
+        self._before = generator_states()
+        super().__enter__()
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
         super().__exit__(kind, error, trace)
         if kind is None and (left := next(self._left, None)):
             raise DrawsDiffer(f"nothing draws where {left[0]} drew before")
+        if kind is None and have_moved(self._before):
+            raise DrawsDiffer("something draws outside of torch's operations in this thread")
 
-    def _next(self, name: str, shape: torch.Size | None = None) -> Tensor:
-        before, drawn = next(self._left, ("", torch.empty(0)))
-        if before != name or shape not in (None, drawn.shape):
-            raise DrawsDiffer(f"{name} draws where {before or 'nothing'} drew before")
-        return drawn
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name, kwargs = _name(func), kwargs or {}
+        if not _tells(func, args, kwargs):
+            return _silent(func, args, kwargs)
+        if name in _RANDOM_SLOPES:
+            x, slopes = args[:2]
+            self._put(name, slopes)
+            return x.mul_(slopes) if name.endswith("_") else x * slopes
+        before = generator_states()
+        result = func(*args, **kwargs)
+        _stand(before)
+        if name == _DROPOUT:
+            x, share = args[:2]
+            mask = self._put(name, result[1])
+            return x * mask * (1 / (1 - share) if share < 1 else 0.0), mask
+        return self._put(name, result)
+
+    def _put(self, name: str, numbers: Tensor) -> Tensor:
+        """Overwrite what was drawn now with what was drawn before, and return it."""
+        before, drawn = next(self._left, ("nothing", torch.empty(0)))
+        if before != name or drawn.shape != numbers.shape:
+            raise DrawsDiffer(f"{name} {tuple(numbers.shape)} draws where {before} {tuple(drawn.shape)} drew before")
+        return numbers.copy_(drawn)
+
+
+def generator_states() -> list[Tensor]:
+    """Return where torch's generators stand: the host's, and that of each GPU if one is in use."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *gpus]
+
+
+def have_moved(before: list[Tensor]) -> bool:
+    """Return whether a generator stands elsewhere than `before`."""
+    now = generator_states()
+    return len(now) != len(before) or not all(map(torch.equal, before, now))
+
+
+def _stand(states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if len(states) > 1:
+        torch.cuda.set_rng_state_all(states[1:])
 
 
 def _name(func: Any) -> str:
     return str(func._schema.name)
 
 
-def _told(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call an operation, which may draw at random only where it tells what it drew."""
+def _tells(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an operation draws, and its result or an argument is what it drew."""
     name = _name(func)
-    if torch.Tag.nondeterministic_seeded not in func.tags or name in (*_NUMBERS, _DROPOUT, *_RANDOM_SLOPES):
+    if name == _DROPOUT:
+        train = args[2] if len(args) > 2 else kwargs.get("train")
+        return train is not False and not func._overloadname.endswith("out")
+    if name in _RANDOM_SLOPES:
+        training = args[4] if len(args) > 4 else kwargs.get("training", False)
+        return bool(training) and not func._overloadname.endswith("out")
+    return name in _NUMBERS
+
+
+def _silent(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call an operation that must not draw."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
         return func(*args, **kwargs)
-    before = _states()
+    before = generator_states()
     result = func(*args, **kwargs)
-    if not all(map(torch.equal, before, _states())):
-        raise DrawsDiffer(f"{name} does not tell what it draws")
+    if have_moved(before):
+        raise DrawsDiffer(f"{_name(func)} does not tell what it draws")
     return result
-
-
-def _states() -> list[Tensor]:
-    """Where torch's generators stand: the host's, and that of each GPU that is in use."""
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return [torch.get_rng_state(), *gpus]

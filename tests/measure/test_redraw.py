@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+import gradbench
 from gradbench.measure.errors import GradientErrors
 from gradbench.measure.gradients import Batch, measure_gradients
 from gradbench.measure.redraw import Drawing, DrawsDiffer, Redrawing
@@ -26,6 +28,32 @@ def _slow_path(x: Tensor) -> Tensor:
 def _attention(x: Tensor) -> Tensor:
     heads = x.view(-1, 2, 3, 4)
     return F.scaled_dot_product_attention(heads, heads, heads, dropout_p=0.4).flatten(1)
+
+
+def _put_into(x: Tensor) -> Tensor:
+    numbers = torch.empty(24, dtype=x.dtype, device=x.device)
+    torch.rand(24, out=numbers)
+    return x * numbers
+
+
+def _in_a_thread(x: Tensor) -> Tensor:
+    """Modes are a thread's own."""
+    with ThreadPoolExecutor(1) as pool:
+        return x * pool.submit(torch.rand_like, x).result()
+
+
+class OwnGenerator(nn.Module):
+    """Each call draws what follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator()
+
+    def __deepcopy__(self, memo: object) -> OwnGenerator:
+        return OwnGenerator()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.5) * torch.rand(24, generator=self.generator, dtype=x.dtype)
 
 
 class Checkpointed(nn.Module):
@@ -60,10 +88,16 @@ RANDOM = {
     "an order": lambda: Does(lambda x: x[:, torch.randperm(24, device=x.device)]),
     "checkpointed dropout": Checkpointed,
     "attention with dropout": lambda: Does(_attention),
+    "normal numbers of given spread": lambda: Does(lambda x: x * torch.normal(1.0, torch.full_like(x, 0.3))),
+    "numbers put into a tensor": lambda: Does(_put_into),
+    "random slopes outside of training": lambda: nn.RReLU().eval(),
+    "a compiled part": lambda: torch.compile(nn.Dropout(0.5), backend="eager"),
 }
 UNTOLD = {
     "inside an operation": lambda: Does(lambda x: x * torch._standard_gamma(x.detach().abs() + 1)),
     "in one dtype alone": lambda: Does(lambda x: x * torch.rand_like(x) if x.dtype == torch.float32 else x),
+    "in a thread": lambda: Does(_in_a_thread),
+    "from a generator of its own": OwnGenerator,
     "of another shape": lambda: Does(
         lambda x: x * torch.empty(24 if x.dtype == torch.float32 else (8, 24), device=x.device).uniform_()
     ),
@@ -71,7 +105,7 @@ UNTOLD = {
 
 
 def network(part: nn.Module) -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 24), part, nn.Linear(24, 3)).train()
+    return nn.Sequential(nn.Linear(6, 24), part, nn.Linear(24, 3))
 
 
 def batches(count: int) -> list[Batch]:
@@ -83,6 +117,7 @@ def measured(model: nn.Module, spec: str = "stored") -> list[GradientErrors]:
     return measure_gradients(model, Stored(), [strategy], batches(4), 2)[spec].gradients
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of dynamo, of its own accord
 @pytest.mark.parametrize("part", RANDOM)
 def test_the_truth_is_of_the_same_draws(part: str) -> None:
     for errors in measured(network(RANDOM[part]())):
@@ -109,6 +144,41 @@ def test_where_draws_cannot_be_repeated_there_is_no_truth_and_nothing_is_roundin
     for errors in measured(network(UNTOLD[part]()), "saved-cast:bf16"):
         assert math.isnan(errors.rel_error_truth)
         assert verdict(errors) != "rounding"
+
+
+def test_why_there_is_no_truth_is_told() -> None:
+    found = gradbench.audit(
+        network(UNTOLD["inside an operation"]()), F.cross_entropy, batches(4), ["saved-cast:bf16"], cost=False
+    )
+    assert any("_standard_gamma" in remark for remark in found.remarks)
+    assert "_standard_gamma" in found.cells.set_index("strategy").loc["stored", "notes"]
+    assert (
+        gradbench.audit(
+            network(RANDOM["dropout"]()), F.cross_entropy, batches(4), ["saved-cast:bf16"], cost=False
+        ).remarks
+        == []
+    )
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of dynamo, of its own accord
+def test_a_compiled_part_runs_compiled_before_and_after() -> None:
+    calls = []
+
+    def backend(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        def run(*given: Tensor) -> object:
+            calls.append(1)
+            return module(*given)
+
+        return run
+
+    model = network(torch.compile(nn.Sequential(nn.Linear(24, 24), nn.Dropout(0.5)), backend=backend))
+    x = torch.randn(8, 6)
+    model(x)
+    assert len(calls) == 1
+    measured(model)
+    calls.clear()
+    model(x)
+    assert len(calls) == 1
 
 
 def test_random_draws_do_not_make_errors_look_like_rounding() -> None:
