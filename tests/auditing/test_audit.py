@@ -41,7 +41,7 @@ def batches(count: int = 4) -> list[tuple[Tensor, Tensor]]:
 
 
 class Own:
-    """A user's own method, which inherits from nothing: gradients of one layer a tenth too long."""
+    """A user's own method, which inherits from nothing: gradients of one layer three times as long."""
 
     name = "own"
 
@@ -102,6 +102,15 @@ def test_its_tables_have_the_columns_of_a_run_and_its_folder_is_one(tmp_path: Pa
     for text in (repr(found), found._repr_html_()):
         assert "checkpoint" in text
         assert "no invertible chain" in text
+
+
+def test_noise_ratio_and_error_of_the_summary_are_the_worst_layers() -> None:
+    found = gradbench.audit(network(), F.cross_entropy, batches(), [Own()], cost=False)
+    (row,) = found.summary.to_dict("records")
+    assert row["worst layer"] == "0.0.weight"
+    assert row["error"] == pytest.approx(2, rel=1e-6)  # of the others it is 0
+    worst = found.worst_layers(1).iloc[0]
+    assert (row["error"], row["noise ratio"]) == (worst["rel_error"], worst["noise_ratio"])
 
 
 def test_a_strategy_that_raises_is_a_row_that_says_so() -> None:
