@@ -225,8 +225,7 @@ def _measure_fit(work: _Cell, gate: Gate, say: Callable[[str], None]) -> None:
         for name, strategy in work.strategies.items():
             fit, summary = room.of(strategy, work.model, batch), work.summary[name]
             summary["planned_batch"] = fit.planned_batch
-            if fit.untold:
-                summary["notes"] = "; ".join(filter(None, (summary["notes"], fit.untold)))
+            work.findings.note(name, fit.untold)
             if fit.over:
                 summary.update(status="excluded", reason=fit.over)
 

@@ -62,8 +62,8 @@ class Findings:
                 summary.update(status=status, reason=f"{reference}, which it is held against: {reason}")
 
     def note(self, strategy: str, sentence: str) -> None:
-        """Add what a reader of a strategy's numbers must know, once."""
-        known = self.summary[strategy].get("notes") or ""
+        """Add what a reader of a strategy's numbers must know, if there is something, once."""
+        known = self.summary[strategy].get("notes", "")
         if sentence not in known:
             self.summary[strategy]["notes"] = "; ".join(filter(None, (known, sentence)))
 
@@ -202,8 +202,8 @@ def measure_step(
     found = measure_gradients(
         model, reference, strategies, batches, truths, between, truth=truth, draws=wanted.draws, **given
     )
-    if found and (missing := next(iter(found.values())).no_truth):
-        findings.note(reference.name, missing)
+    for comparison in found.values():  # the same for each
+        findings.note(reference.name, comparison.no_truth)
     checked = measure_gradients(model, reference, strategies, check, 0, between, **given) if check else {}
     for strategy in strategies:
         name = strategy.name

@@ -7,10 +7,9 @@ grows with the number of parameters, not of minibatches, of each of which a few 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +19,8 @@ from torch.nn import functional as F
 from gradbench.measure.batch import Batch, Loss, in_double
 from gradbench.measure.errors import GradientErrors, Tally, gradient_errors
 from gradbench.measure.flat import FlatGradients
-from gradbench.measure.random_state import fixed
-from gradbench.measure.redraw import Drawing, DrawsDiffer, Redrawing, generator_states, have_moved
+from gradbench.measure.random_state import differing, fixed, streams
+from gradbench.measure.redraw import Drawing, DrawsDiffer, Redrawing
 from gradbench.measure.sketch import Sketch
 from gradbench.measure.step import take_step
 from gradbench.strategies.base import Strategy
@@ -128,9 +127,9 @@ def measure_gradients(
     for b, batch in enumerate(batches):
         between()
         with preserved(model, b):
-            before = generator_states()
+            before = streams(flat.lengths.device)
             gradients_of(model, reference, batch, loss)
-            drew = have_moved(before)
+            drew = bool(differing(before, streams(flat.lengths.device)))
             g, absent = flat.take(model)
             buffers = _copied_buffers(model)
         t = truths.of(batch, b, g, drew) if truths and b < truth_batches else None
@@ -240,6 +239,7 @@ class _Truths:
 
     def __init__(self, model: nn.Module, reference: Strategy, truth: Strategy, flat: FlatGradients, loss: Loss) -> None:
         self.model, self.reference, self.truth, self.flat, self.loss = model, reference, truth, flat, loss
+        self.device = flat.lengths.device
         self.exact = copy.deepcopy(model).double()
         self.missing = ""
 
@@ -256,20 +256,20 @@ class _Truths:
             return None
         try:
             if not drew:
-                return self._exact(batch, stream, contextlib.nullcontext())
+                return self._exact(batch, stream, nullcontext())
             # A compiled function that runs below a dispatch mode once is never run compiled again.
             with torch.compiler.set_stance("force_eager"):
-                with preserved(self.model, stream), Drawing() as drawing:
+                with preserved(self.model, stream), Drawing(self.device) as drawing:
                     gradients_of(self.model, self.reference, batch, self.loss)
                     again = self.flat.take(self.model)[0]
                 if not float((again - g).norm()) <= _SAME_DRAWS * float(g.norm()):
                     raise DrawsDiffer("the stored step does not draw the same again")
-                return self._exact(batch, stream, Redrawing(drawing.drawn))
+                return self._exact(batch, stream, Redrawing(self.device, drawing.drawn))
         except (DrawsDiffer, NotImplementedError) as error:  # the second is of operators that no mode can look into
             self.missing = f"no gradient in float64, and no verdict rounding: {error}"
             return None
 
     def _exact(self, batch: Batch, stream: int, drawing: AbstractContextManager[object]) -> Tensor:
-        with preserved(self.exact, stream), torch.autocast(self.flat.lengths.device.type, enabled=False), drawing:
+        with preserved(self.exact, stream), torch.autocast(self.device.type, enabled=False), drawing:
             gradients_of(self.exact, self.truth, in_double(batch), self.loss)
             return self.flat.take(self.exact)[0]

@@ -10,26 +10,32 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["differing", "fixed", "restore", "seed_all", "streams"]
+__all__ = ["differing", "fixed", "generators", "restore", "seed_all", "streams"]
 
 
-def streams(device: torch.device) -> dict[str, Any]:
-    """Return where every stream stands, by its name: those of the host, and that of the device if it has one."""
-    found = {
-        "torch's CPU generator": torch.get_rng_state(),
-        "Python's random": random.getstate(),
-        "NumPy's random": np.random.get_state(),  # noqa: NPY002 the global stream, which models draw from
-    }
+def generators(device: torch.device) -> dict[str, torch.Tensor]:
+    """Return where torch's own streams stand, by their names: the host's, and the device's if it has one."""
+    found = {"torch's CPU generator": torch.get_rng_state()}
     if device.type == "cuda":
         found["torch's CUDA generator"] = torch.cuda.get_rng_state(device)
     return found
 
 
+def streams(device: torch.device) -> dict[str, Any]:
+    """Return where every stream stands, by its name: torch's, Python's and NumPy's."""
+    return {
+        **generators(device),
+        "Python's random": random.getstate(),
+        "NumPy's random": np.random.get_state(),  # noqa: NPY002 the global stream, which models draw from
+    }
+
+
 def restore(states: dict[str, Any], device: torch.device) -> None:
-    """Let every stream stand where `streams(device)` found it."""
+    """Let streams stand where `streams(device)`, or `generators(device)`, found them."""
     torch.set_rng_state(states["torch's CPU generator"])
-    random.setstate(states["Python's random"])
-    np.random.set_state(states["NumPy's random"])  # noqa: NPY002
+    if "Python's random" in states:
+        random.setstate(states["Python's random"])
+        np.random.set_state(states["NumPy's random"])  # noqa: NPY002
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["torch's CUDA generator"], device)
 

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Drawing", "DrawsDiffer", "Redrawing", "generator_states", "have_moved"]
+from gradbench.measure.random_state import differing, generators, restore
+
+__all__ = ["Drawing", "DrawsDiffer", "Redrawing"]
 
 #: Operations whose only result is what they drew.
 _NUMBERS = frozenset(
@@ -35,12 +37,16 @@ class DrawsDiffer(Exception):
 class Drawing(TorchDispatchMode):
     """While it is on, keeps a copy of all that operations draw from torch's generators, in order.
 
+    Args:
+        device: the model's.
+
     Raises:
         DrawsDiffer: an operation draws and does not tell what.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
+        self.device = device
         self.drawn: list[tuple[str, Tensor]] = []
 
     def __torch_dispatch__(
@@ -48,7 +54,7 @@ class Drawing(TorchDispatchMode):
     ) -> Any:
         name, kwargs = _name(func), kwargs or {}
         if not _tells(func, args, kwargs):
-            return _silent(func, args, kwargs)
+            return _silent(self.device, func, args, kwargs)
         result = func(*args, **kwargs)
         drawn = result[1] if name == _DROPOUT else args[1] if name in _RANDOM_SLOPES else result
         self.drawn.append((name, drawn.clone()))
@@ -59,6 +65,7 @@ class Redrawing(TorchDispatchMode):
     """While it is on, operations draw what was drawn before, whatever the dtype of their tensors.
 
     Args:
+        device: the model's.
         drawn: what `Drawing` kept.
 
     Raises:
@@ -66,12 +73,13 @@ class Redrawing(TorchDispatchMode):
             at the end, when some of what was drawn is left, or a generator was used behind its back.
     """
 
-    def __init__(self, drawn: list[tuple[str, Tensor]]) -> None:
+    def __init__(self, device: torch.device, drawn: list[tuple[str, Tensor]]) -> None:
         super().__init__()
+        self.device = device
         self._left = iter(drawn)
 
     def __enter__(self) -> Self:
-        self._before = generator_states()
+        self._before = generators(self.device)
         super().__enter__()
         return self
 
@@ -79,7 +87,7 @@ class Redrawing(TorchDispatchMode):
         super().__exit__(kind, error, trace)
         if kind is None and (left := next(self._left, None)):
             raise DrawsDiffer(f"nothing draws where {left[0]} drew before")
-        if kind is None and have_moved(self._before):
+        if kind is None and differing(self._before, generators(self.device)):
             raise DrawsDiffer("something draws outside of torch's operations in this thread")
 
     def __torch_dispatch__(
@@ -87,14 +95,14 @@ class Redrawing(TorchDispatchMode):
     ) -> Any:
         name, kwargs = _name(func), kwargs or {}
         if not _tells(func, args, kwargs):
-            return _silent(func, args, kwargs)
+            return _silent(self.device, func, args, kwargs)
         if name in _RANDOM_SLOPES:
             x, slopes = args[:2]
             self._put(name, slopes)
             return x.mul_(slopes) if name.endswith("_") else x * slopes
-        before = generator_states()
+        before = generators(self.device)
         result = func(*args, **kwargs)
-        _stand(before)
+        restore(before, self.device)
         if name == _DROPOUT:
             x, share = args[:2]
             mask = self._put(name, result[1])
@@ -107,24 +115,6 @@ class Redrawing(TorchDispatchMode):
         if before != name or drawn.shape != numbers.shape:
             raise DrawsDiffer(f"{name} {tuple(numbers.shape)} draws where {before} {tuple(drawn.shape)} drew before")
         return numbers.copy_(drawn)
-
-
-def generator_states() -> list[Tensor]:
-    """Return where torch's generators stand: the host's, and that of each GPU if one is in use."""
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return [torch.get_rng_state(), *gpus]
-
-
-def have_moved(before: list[Tensor]) -> bool:
-    """Return whether a generator stands elsewhere than `before`."""
-    now = generator_states()
-    return len(now) != len(before) or not all(map(torch.equal, before, now))
-
-
-def _stand(states: list[Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    if len(states) > 1:
-        torch.cuda.set_rng_state_all(states[1:])
 
 
 def _name(func: Any) -> str:
@@ -143,12 +133,12 @@ def _tells(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return name in _NUMBERS
 
 
-def _silent(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _silent(device: torch.device, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call an operation that must not draw."""
     if torch.Tag.nondeterministic_seeded not in func.tags:
         return func(*args, **kwargs)
-    before = generator_states()
+    before = generators(device)
     result = func(*args, **kwargs)
-    if have_moved(before):
+    if differing(before, generators(device)):
         raise DrawsDiffer(f"{_name(func)} does not tell what it draws")
     return result

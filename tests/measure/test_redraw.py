@@ -20,6 +20,8 @@ from gradbench.measure.verdict import verdict
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.stored import Stored
 
+CPU = torch.device("cpu")
+
 
 def _slow_path(x: Tensor) -> Tensor:
     return x * torch.empty(len(x), 1, dtype=x.dtype, device=x.device).bernoulli_(0.5)
@@ -131,10 +133,10 @@ def test_the_truth_of_noise_is_what_the_noise_makes_of_the_gradient() -> None:
     noise = torch.rand(50, 1)
     torch.manual_seed(5)
     weight = torch.ones(1, requires_grad=True)
-    with Drawing() as drawing:
+    with Drawing(CPU) as drawing:
         (x * weight * torch.rand_like(x)).sum().backward()
     exact = torch.ones(1, dtype=torch.float64, requires_grad=True)
-    with Redrawing(drawing.drawn):
+    with Redrawing(CPU, drawing.drawn):
         (x.double() * exact * torch.rand_like(x.double())).sum().backward()
     torch.testing.assert_close(exact.grad, (x.double() * noise.double()).sum().view(1), rtol=1e-14, atol=0)
 
@@ -189,9 +191,9 @@ def test_random_draws_do_not_make_errors_look_like_rounding() -> None:
 
 
 def test_more_draws_than_were_recorded_are_refused() -> None:
-    with Drawing() as drawing:
+    with Drawing(CPU) as drawing:
         torch.rand(3)
-    with Redrawing(drawing.drawn):
+    with Redrawing(CPU, drawing.drawn):
         torch.rand(3)
         with pytest.raises(DrawsDiffer, match="nothing"):
             torch.rand(3)
