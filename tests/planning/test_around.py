@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from torch import nn
 
 from gradbench.errors import UsageError
 from gradbench.measure.need import Needs, Subject
+from gradbench.measure.precision import PRECISIONS
 from gradbench.planning import on_gpu
 from gradbench.planning.calls import Asked
 from gradbench.planning.crew import Progress
@@ -61,6 +63,14 @@ def test_a_plan_is_checked_and_timed(stand_in: Subject) -> None:
     assert plan.untimed == ""
     doing = list(dict.fromkeys(progress.doing for progress in told))
     assert doing == ["beginning", "counting", "checking", "timing"]
+
+
+def test_steps_are_checked_in_the_arithmetic_of_training(stand_in: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(on_gpu, "use_precision", lambda *given: asked.append(given))
+    train = stand_in.train.model_copy(update={"precision": "bfloat16", "cudnn_benchmark": True})
+    on_gpu.OnGPU(dataclasses.replace(stand_in, train=train), MEMORY, CPU)
+    assert asked == [(PRECISIONS["bfloat16"], True)]
 
 
 def test_times_that_cannot_be_measured_are_no_end_of_the_plan(
