@@ -148,7 +148,7 @@ class Train(Section):
     precision: Literal["float64", "float32", "tf32", "bfloat16", "float16"] = "float32"
     """Arithmetic of training and of what is measured: the last two by autocast, `tf32` in convolutions on a GPU."""
     cudnn_benchmark: bool = False
-    """Whether cuDNN times its deterministic convolutions and takes the fastest: not the same ones in every run."""
+    """Whether training, time and memory have the fastest convolutions of cuDNN; errors have deterministic ones."""
     optimizer: Literal["sgd", "adam", "rmsprop"] = "sgd"
     """SGD (Nesterov, where the momentum is above 0), Adam or RMSProp, each with the same schedule."""
     steps: Annotated[int, Field(ge=0)] = 0

@@ -23,7 +23,13 @@ from gradbench.measure.begun import Begun
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, Row, measure_step
 from gradbench.measure.limit import Room, limited
-from gradbench.measure.precision import PRECISIONS, InPrecision, Precision, use_precision
+from gradbench.measure.precision import (
+    PRECISIONS,
+    InPrecision,
+    Precision,
+    deterministic_convolutions,
+    use_precision,
+)
 from gradbench.measure.training import train
 from gradbench.measure.trial import try_step, why_excluded
 from gradbench.models.build import build
@@ -256,7 +262,7 @@ def _train_reference(work: _Cell, gate: Gate, say: Callable[[str], None], curve:
         gate.give_way(work.finish)
         if step in at:
             say(f"gradients at step {step}")
-            with work.limited(None), work.measuring():
+            with work.limited(None), work.measuring(), deterministic_convolutions():
                 _measure_step(work, model, step, lambda: gate.give_way(work.finish))
             measured.add(step)
 

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from gradbench.strategies.base import Strategy
 
-__all__ = ["PRECISIONS", "InPrecision", "Precision", "use_plain_float32", "use_precision"]
+__all__ = [
+    "PRECISIONS",
+    "InPrecision",
+    "Precision",
+    "deterministic_convolutions",
+    "use_plain_float32",
+    "use_precision",
+]
 
 
 @dataclass(frozen=True)
@@ -158,14 +165,27 @@ def use_plain_float32() -> None:
 
 
 def use_precision(precision: Precision, cudnn_benchmark: bool = False) -> None:
-    """Set this process up for one arithmetic, deterministic where the device can.
+    """Set this process up for one arithmetic, deterministic unless the fastest convolutions are asked for.
 
     Args:
         precision: the arithmetic.
-        cudnn_benchmark: whether cuDNN times its deterministic convolutions, of each shape once in a process, and takes
-            the fastest. A step is then the same bit for bit within a process, and need not be in the next.
+        cudnn_benchmark: whether cuDNN times its convolutions, of each shape once in a process, and takes the fastest,
+            which may add in another order at every step.
     """
     use_plain_float32()
     torch.backends.cudnn.benchmark = cudnn_benchmark
+    torch.backends.cudnn.deterministic = not cudnn_benchmark
     torch.backends.cuda.matmul.allow_tf32 = precision.tf32
     torch.backends.cudnn.allow_tf32 = precision.tf32
+
+
+@contextmanager
+def deterministic_convolutions() -> Iterator[None]:
+    """Let a step be the same bit for bit inside, whichever convolutions cuDNN takes outside."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before

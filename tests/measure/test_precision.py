@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from gradbench.case.expand import Cell
 from gradbench.case.schema import Data, Measure, Model, Settings, Train
+from gradbench.measure import cell, training
 from gradbench.measure.cell import run_cell
 from gradbench.measure.gradients import gradients_of, measure_gradients
-from gradbench.measure.precision import PRECISIONS, InPrecision, use_plain_float32, use_precision
+from gradbench.measure.precision import (
+    PRECISIONS,
+    InPrecision,
+    deterministic_convolutions,
+    use_plain_float32,
+    use_precision,
+)
 from gradbench.models.build import build
 from gradbench.strategies.approximate import Approximate
 from gradbench.strategies.base import Strategy
@@ -77,11 +87,11 @@ def test_a_scaled_loss_leaves_the_gradients_as_they_are() -> None:
     assert not any(parameter._backward_hooks for parameter in model.parameters())
 
 
-def run(precision: str) -> dict[str, list[dict]]:
+def run(precision: str, **train: Any) -> dict[str, list[dict]]:
     settings = Settings(
         model=Model(name="hybrid", depth=1, width=4, pooling=()),
         data=Data(name="digits", batch_size=8, image_size=8),
-        train=Train(steps=2, precision=precision, evaluate_images=20),
+        train=Train(steps=2, precision=precision, evaluate_images=20, **train),
         measure=Measure(strategies=("reconstruct", "checkpoint"), sgd_batches=3, truth_batches=1, cost_repeats=1),
     )
     return run_cell(Cell("0" * 12, "test", {}, 0, settings), None, "cpu", GATE, lambda text: None)
@@ -97,26 +107,56 @@ def test_a_cell_runs_in_it(precision: str) -> None:
     assert all(0 < row["measuring_share"] <= 1 for row in rows["cells"])
 
 
+def switches() -> tuple[bool, bool]:
+    return torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+
+
 def test_a_cell_says_whether_convolutions_are_timed_and_the_next_does_not_inherit_it() -> None:
     try:
         for wanted in (True, False):
             use_precision(PRECISIONS["float32"], wanted)
-            assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == (wanted, True)
+            assert switches() == (wanted, not wanted)
     finally:
         use_plain_float32()
 
 
+def test_errors_are_measured_in_deterministic_convolutions_and_training_goes_on_in_the_fastest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, set] = {}
+
+    def noting(name: str, real: Callable) -> Callable:
+        def noted(*given: Any, **more: Any) -> Any:
+            seen.setdefault(name, set()).add(switches())
+            return real(*given, **more)
+
+        return noted
+
+    monkeypatch.setattr("gradbench.measure.cell.measure_cost", noting("cost", cell.measure_cost))
+    monkeypatch.setattr("gradbench.measure.cell.measure_step", noting("errors", cell.measure_step))
+    monkeypatch.setattr("gradbench.measure.training.take_step", noting("training", training.take_step))
+    try:
+        run("float32", cudnn_benchmark=True)
+    finally:
+        use_plain_float32()
+    fastest, deterministic = (True, False), (False, True)
+    assert seen == {"cost": {fastest}, "errors": {deterministic}, "training": {fastest}}
+
+
 @pytest.mark.gpu
-def test_timed_convolutions_give_the_same_step_twice_in_a_process() -> None:
+def test_the_fastest_convolutions_leave_no_trace_in_what_is_measured() -> None:
     use_precision(PRECISIONS["float32"], True)
     try:
         model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3, bias=False), nn.Conv2d(16, 4, 1)).cuda()
         x = torch.randn(32, 3, 16, 16, device="cuda")
         found = []
         for _ in range(2):
+            model(x).square().sum().backward()  # searches, and fills the cache of what was found
             model.zero_grad(set_to_none=True)
-            model(x).square().sum().backward()
+            with deterministic_convolutions():
+                model(x).square().sum().backward()
             found.append([parameter.grad for parameter in model.parameters()])
+            model.zero_grad(set_to_none=True)
         assert all(map(torch.equal, *found))
     finally:
         use_plain_float32()
