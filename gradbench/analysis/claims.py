@@ -57,6 +57,17 @@ _SUMMARISES = {
     **dict.fromkeys(("verdict", "rel_error", "noise_ratio", "worst_noise_ratio"), "gradients"),
     "min_snr_db": "activations",
 }
+#: What no seed changes, so that a case measures it with the first alone (`gradbench.case.expand`).
+_OF_FIRST_SEED = {
+    "step_seconds",
+    "time_ratio",
+    "peak_bytes",
+    "saved_bytes",
+    "left_bytes",
+    "bytes_per_pixel",
+    "missing_gradients",
+    "changed_buffers",
+}
 #: The rows that have no number by design.
 _NONE_BY_DESIGN: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "flipped_gates": lambda rows: rows["kind"] != "activation",
@@ -224,12 +235,14 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
 
 
 def _expected(tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[str, ...]) -> pd.DataFrame:
-    """The rows of `cells`, failed ones too, that the quantity's `where` names."""
+    """The rows of `cells`, failed ones too, that the quantity's `where` names and that should have it."""
     known = {key: wanted for key, wanted in quantity.where.items() if key in ("seed", "strategy", *axes)}
     try:
-        return select(tables["cells"], known, "cells")
+        rows = select(tables["cells"], known, "cells")
     except NothingMatchesError:
         return tables["cells"].iloc[:0]
+    of_first_seed = quantity.table == "state" or (quantity.table == "cells" and quantity.column in _OF_FIRST_SEED)
+    return rows[rows["seed"] == 0] if of_first_seed else rows
 
 
 def _lost(

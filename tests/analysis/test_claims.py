@@ -303,3 +303,20 @@ def test_a_claim_of_one_profile_is_not_asked_of_another(tables: dict[str, pd.Dat
         (row,) = evaluate(tables, [claim], AXES, profile)
         assert row["status"] == status
     assert row["reason"] == "asked of the profile full only"
+
+
+def test_what_is_measured_with_the_first_seed_alone_lacks_no_other_seed(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    first = cells["seed"] == 0
+    cells["saved_bytes"] = np.where(first, np.arange(len(cells)) + 1.0, math.nan)
+    value = {"table": "cells", "column": "saved_bytes", "where": {"model": "a"}, "within": "max", "across": "max"}
+    row = decide(tables, value, "> 0", divided_by=value | {"where": {"model": "b"}})
+    highest = [cells[first & (cells["model"] == model)]["saved_bytes"].max() for model in ("a", "b")]
+    assert (row["status"], row["seeds"], row["reason"]) == (HELD, 1, "")
+    assert row["value"] == pytest.approx(highest[0] / highest[1])
+    lose(tables, "oom", model="a", seed=0)
+    cells.loc[(cells["model"] == "a") & first, "saved_bytes"] = math.nan
+    assert decide(tables, value, "> 0")["status"] == NOT_MEASURED
+    cells.loc[first & (cells["model"] == "a") & (cells["depth"] == 2), ["status", "saved_bytes"]] = "ok", 1.0
+    row = decide(tables, value, "> 0")
+    assert (row["status"], row["reason"]) == (NOT_MEASURED, "1 of 1 seeds have no number (cells without one: 4)")
