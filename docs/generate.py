@@ -21,7 +21,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from gradbench.analysis.claims import NOT_MEASURED
+from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, UNDECIDED
 from gradbench.analysis.settings import by_setting
 from gradbench.analysis.tables import read_run
 from gradbench.case import schema
@@ -312,10 +312,10 @@ def _reproduction_in_short() -> str:
     rows = []
     for one in _reproductions():
         statuses = [claim.status for claim in one.claims]
-        counts = [str(statuses.count(status) or "") for status in ("held", "not held", NOT_MEASURED)]
+        counts = [str(statuses.count(status) or "") for status in (HELD, NOT_HELD, UNDECIDED, NOT_MEASURED)]
         gpu = one.manifest["environment"]["device_name"] if one.manifest else ""
         rows.append([f"[`{one.name}`](docs/reproduction.md#{one.name})", one.case.title, *counts, gpu])
-    return _table(["case", "what it measures", "held", "not held", "not measured", "on"], rows)
+    return _table(["case", "what it measures", HELD, NOT_HELD, UNDECIDED, NOT_MEASURED, "on"], rows)
 
 
 def _kept_and_erred() -> str:

@@ -291,13 +291,17 @@ CLAIMS = Table(
         Column("claim", "string", "its name in the case file"),
         Column("says", "string", "the sentence"),
         Column("source", "string", "who says it"),
-        Column("status", "string", "held, not held or not measured"),
+        Column("status", "string", "held, not held, undecided or not measured"),
         Column("value", "float", "the number that decides it: the median over seeds"),
         Column("low", "float", "lower end of its 95 % bootstrap interval over seeds"),
         Column("high", "float", "upper end of it"),
         Column("test", "string", "what the number is held against"),
         Column("seeds", "int", "how many seeds it rests on"),
-        Column("reason", "string", "why it was not measured; empty otherwise"),
+        Column(
+            "reason",
+            "string",
+            "why it is undecided or was not measured, or which seeds have no number; empty otherwise",
+        ),
     ),
 )
 

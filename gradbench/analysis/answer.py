@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, is_about_gradients
+from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, UNDECIDED, is_about_gradients
 from gradbench.analysis.tables import Run
 
 __all__ = ["answer", "answering"]
@@ -52,7 +52,7 @@ def _sentence(claim: dict[Any, Any]) -> str:
     if claim["seeds"]:
         between = " " if status == HELD else ", asked for "
         remarks.append(f"{claim['value']:.4g}{between}{claim['test']}")
-    if status == NOT_MEASURED and claim["reason"]:
+    if status in (UNDECIDED, NOT_MEASURED) and claim["reason"]:
         remarks.append(str(claim["reason"]))
     remark = f" ({'; '.join(remarks)})" if remarks else ""
     return f"{status.capitalize()}: {claim['says']}{remark}."
@@ -60,12 +60,13 @@ def _sentence(claim: dict[Any, Any]) -> str:
 
 def _tally(statuses: list[str]) -> str:
     """How many of the case's claims have which status."""
-    held, lost, open_ = (statuses.count(status) for status in (HELD, NOT_HELD, NOT_MEASURED))
+    held, lost, undecided, open_ = (statuses.count(s) for s in (HELD, NOT_HELD, UNDECIDED, NOT_MEASURED))
     if held == len(statuses):
         return f"All {held} claims of the case are held."
     if open_ == len(statuses):
         return f"None of the case's {open_} claims was measured."
     parts = [f"{held} {'is' if held == 1 else 'are'} held"]
     parts += [f"{lost} {'is' if lost == 1 else 'are'} not"] if lost else []
+    parts += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []
     parts += [f"{open_} {'was' if open_ == 1 else 'were'} not measured"] if open_ else []
     return f"Of the case's {len(statuses)} claims {', '.join(parts[:-1])} and {parts[-1]}."

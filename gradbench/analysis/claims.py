@@ -1,8 +1,8 @@
-"""Decide a case's claims from a run's tables: held, not held or not measured, each with its number.
+"""Decide a case's claims from a run's tables: held, not held, undecided or not measured, each with its number.
 
 A claim's number is one value for each seed, combined (minus, divided by) with another of the same seed; the median
 over seeds is held against the test, and so are both ends of its interval: a claim whose interval does not clear the
-number is not measured well enough to be decided. (One seed has no interval.) A seed has no number if one of its cells
+number is undecided. (One seed has no interval.) A seed has no number if one of its cells
 that should have one has none (it failed) or has nan. Such a seed is never filled in: the claim is decided only if no
 value of the absent seeds could turn it.
 """
@@ -28,13 +28,14 @@ __all__ = [
     "NOT_HELD",
     "NOT_MEASURED",
     "REDUCE",
+    "UNDECIDED",
     "evaluate",
     "is_about_gradients",
     "measured",
     "per_cell",
 ]
 
-HELD, NOT_HELD, NOT_MEASURED = "held", "not held", "not measured"
+HELD, NOT_HELD, UNDECIDED, NOT_MEASURED = "held", "not held", "undecided", "not measured"
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -134,11 +135,11 @@ def _decide(
     row = {**row, "value": value, "low": low, "high": high, "seeds": len(numbers), "reason": reason}
     outcomes = {_holds(claim.test, median([*numbers, *[end] * absent])) for end in (-np.inf, np.inf)}
     if len(outcomes) > 1:
-        return {**row, "reason": f"{reason}, and they could turn the median"}
+        return {**row, "status": UNDECIDED, "reason": f"{reason}, and they could turn the median"}
     held = outcomes.pop()
     if len(numbers) > 1 and {_holds(claim.test, low), _holds(claim.test, high)} != {held}:
         unclear = f"the interval over {len(numbers)} seeds does not clear the number"
-        return {**row, "reason": f"{reason}; {unclear}" if reason else unclear}
+        return {**row, "status": UNDECIDED, "reason": f"{reason}; {unclear}" if reason else unclear}
     return {**row, "status": HELD if held else NOT_HELD}
 
 

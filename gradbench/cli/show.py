@@ -21,7 +21,7 @@ __all__ = ["command"]
 
 _STYLES = {
     **dict.fromkeys(("exact", "rounding", "below-noise", "held"), "green"),
-    **dict.fromkeys(("unresolved", "comparable", "not measured"), "yellow"),
+    **dict.fromkeys(("unresolved", "comparable", "undecided", "not measured"), "yellow"),
     **dict.fromkeys(("harmful", "broken", "not held"), "red"),
 }
 #: Columns of `Summary.by_setting` with their headers and formats.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED
+from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, UNDECIDED
 from gradbench.compare.comparison import Difference
 from gradbench.compare.gates import GATES, Change, Gate, Group, Row, listed
 from gradbench.compare.match import BASE, NEW, Matched, label, plain
@@ -143,6 +143,8 @@ def judge_claims(matched: Matched) -> tuple[list[Test], list[str], list[Differen
             outcome: Outcome = "no change"
             if (old, new) == (HELD, NOT_HELD):
                 outcome = "advisory" if borderline else "regression"
+            elif (old, new) == (HELD, UNDECIDED):
+                outcome = "advisory"
             elif (old, new) == (NOT_HELD, HELD) and not borderline:
                 outcome = "improvement"
             tests.append(_claim(row, outcome))
@@ -152,7 +154,8 @@ def judge_claims(matched: Matched) -> tuple[list[Test], list[str], list[Differen
 def _claim(row: dict[Any, Any], outcome: Outcome) -> Test:
     old, new = row[f"status{BASE}"], row[f"status{NEW}"]
     numbers = f"{row[f'value{NEW}']:.4g}, was {row[f'value{BASE}']:.4g}, test {row[f'test{BASE}']}"
-    doubt = ", within the interval over seeds that it had" if outcome == "advisory" else ""
+    near = outcome == "advisory" and new == NOT_HELD
+    doubt = ", within the interval over seeds that it had" if near else ""
     says = "" if outcome == "no change" else f"claim {row['claim']} is {new}, was {old}: {numbers}{doubt}"
     seeds = 0 if math.isnan(row[f"value{NEW}"]) else int(row[f"seeds{NEW}"])
     return Test("gate", "claim", "", "all", {}, seeds, old, new, outcome, says, parameter=row["claim"])

@@ -50,7 +50,7 @@ class Outcome:
         improvements: likewise.
         advisory: what is worse and not judged.
         missing: what the night lacks: cells that did not finish though the baseline's did.
-        claims: how many of the case's claims are held, not held and not measured.
+        claims: how many of the case's claims have which status.
         not_held: the claims that are not, with a remark where the baseline did not hold them either.
         changes: lasting changes in the history that happened lately.
         checks: everything that was judged.

@@ -16,7 +16,7 @@ from gradbench.results import VERDICTS
 
 __all__ = ["ClaimRow", "FailureRow", "Field", "SeedRow", "SettingRow", "claim_rows", "failure_rows", "setting_rows"]
 
-_SYMBOLS = {"held": "✓", "not held": "✗", "not measured": ABSENT}
+_SYMBOLS = {"held": "✓", "not held": "✗", "undecided": "?", "not measured": ABSENT}
 
 
 @dataclass(frozen=True)

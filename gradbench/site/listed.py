@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED
+from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, UNDECIDED
 from gradbench.analysis.summary import Summary
 from gradbench.compare.comparison import Comparison
 from gradbench.report.words import ABSENT
@@ -106,17 +106,18 @@ class Listed:
 
     @property
     def held(self) -> str:
-        """How many of the claims that were measured are held: "12 of 14", or a dash."""
-        measured = self._claims(HELD) + self._claims(NOT_HELD)
-        return f"{self._claims(HELD)} of {measured}" if measured else ABSENT
+        """How many of the claims that were decided are held: "12 of 14", or a dash."""
+        decided = self._claims(HELD) + self._claims(NOT_HELD)
+        return f"{self._claims(HELD)} of {decided}" if decided else ABSENT
 
     @property
     def claims(self) -> str:
-        """The same in words, with those that were not measured."""
-        absent = self._claims(NOT_MEASURED)
-        if self.held == ABSENT:
-            return f"{absent} claim{'s' * (absent != 1)} not measured" if absent else "no claims"
-        return f"{self.held} claims held" + (f", {absent} not measured" if absent else "")
+        """The same in words, with those that are open."""
+        parts = [f"{self.held} claims held"] if self.held != ABSENT else []
+        for status in (UNDECIDED, NOT_MEASURED):
+            if count := self._claims(status):
+                parts.append(f"{count} {status}" if parts else f"{count} claim{'s' * (count != 1)} {status}")
+        return ", ".join(parts) or "no claims"
 
     @property
     def judged(self) -> Outcome | None:

@@ -18,6 +18,7 @@ NAN = float("nan")
 def a_run(statuses: dict[str, str], table: str = "activations", column: str = "alpha", **case: Any) -> Run:
     """A run with a claim "It is NAME" for each name, all of them about the same column."""
     measured = {"held": (0.99, 3, ""), "not held": (0.5, 3, ""), "not measured": (NAN, 0, "it did not finish")}
+    measured["undecided"] = (0.98, 3, "the interval does not clear it")
     rows = []
     for name, status in statuses.items():
         value, seeds, reason = measured[status]
@@ -51,6 +52,13 @@ def test_the_case_may_name_the_claims_that_answer_in_its_order() -> None:
         "Held: It is d (0.99 >= 0.97). Not measured: It is b (it did not finish). Of the case's 4 claims"
     )
     assert answer(a_run(MIXED, "gradients", answer=["a"])).startswith("Held: It is a")
+
+
+def test_an_undecided_claim_has_its_number_and_its_reason() -> None:
+    assert answer(a_run(MIXED | {"d": "undecided"}, answer=["d"])) == (
+        "Undecided: It is d (0.98, asked for >= 0.97; the interval does not clear it). Of the case's 4 claims 1 is "
+        "held, 1 is not, 1 is undecided and 1 was not measured."
+    )
 
 
 def test_nothing_measured_is_said() -> None:

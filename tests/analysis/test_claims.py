@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, evaluate
+from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, UNDECIDED, evaluate
 from gradbench.case.schema import Claim
 
 AXES = ("model", "depth", "slope")
@@ -60,7 +60,7 @@ def test_within_cells_then_across_them_then_median_over_seeds(tables: dict[str, 
     assert row["seeds"] == 5
     assert min(seeds) - 1e-12 <= row["low"] <= row["value"] <= row["high"] <= max(seeds) + 1e-12
     clear = {end > 0 for end in (row["low"], row["high"])}
-    assert row["status"] == (NOT_MEASURED if len(clear) > 1 else HELD if clear.pop() else NOT_HELD)
+    assert row["status"] == (UNDECIDED if len(clear) > 1 else HELD if clear.pop() else NOT_HELD)
 
 
 @pytest.mark.parametrize(("key", "combine"), [("minus", lambda a, b: a - b), ("divided_by", lambda a, b: a / b)])
@@ -131,7 +131,7 @@ def test_absent_seeds_are_never_filled_in(tables: dict[str, pd.DataFrame]) -> No
     value = {"table": "cells", "column": "accuracy", "where": where}
     cells.loc[mine, "accuracy"] = [0.9, 0.8, 0.7, math.nan, math.nan]
     undecided = decide(tables, value, ">= 0.75")
-    assert (undecided["status"], undecided["seeds"]) == (NOT_MEASURED, 3)
+    assert (undecided["status"], undecided["seeds"]) == (UNDECIDED, 3)
     assert undecided["reason"].startswith("2 of 5 seeds have no number")
     assert decide(tables, value, ">= 0.6")["status"] == HELD
     assert decide(tables, value, ">= 0.95")["status"] == NOT_HELD
@@ -162,7 +162,7 @@ def test_a_lost_cell_takes_its_seed_along(tables: dict[str, pd.DataFrame], table
     assert row["reason"] == "2 of 5 seeds have no number (cells without one: 2)"
     lose(tables, status, depth=8, model="b", slope=0.4, seed=2)
     row = decide(tables, value, "> -1e9")
-    assert (row["status"], row["seeds"]) == (NOT_MEASURED, 2)
+    assert (row["status"], row["seeds"]) == (UNDECIDED, 2)
     assert row["reason"].startswith("3 of 5 seeds have no number (cells without one: 3), and they could turn")
 
 
@@ -173,7 +173,7 @@ def test_the_seeds_of_both_quantities_count(tables: dict[str, pd.DataFrame], key
     for seed in (2, 3, 4):
         lose(tables, "oom", model="b", seed=seed)
     row = decide(tables, one, "> -1e9", **{key: two})
-    assert (row["status"], row["seeds"]) == (NOT_MEASURED, 2)
+    assert (row["status"], row["seeds"]) == (UNDECIDED, 2)
     assert row["reason"].startswith("3 of 5 seeds have no number")
 
 
@@ -275,11 +275,11 @@ def test_a_seed_alone_has_a_number_and_no_interval(tables: dict[str, pd.DataFram
     ("numbers", "test", "status"),
     [
         ([3.0, 4.0, 5.0], "> 2", HELD),
-        ([3.0, 4.0, 5.0], "> 3.5", NOT_MEASURED),
+        ([3.0, 4.0, 5.0], "> 3.5", UNDECIDED),
         ([3.0, 4.0, 5.0], "< 2", NOT_HELD),
         ([4.0, 4.0, 4.0], ">= 4", HELD),
         ([4.0], "> 3.5", HELD),
-        ([4.0, 3.0], "<= 3.5", NOT_MEASURED),
+        ([4.0, 3.0], "<= 3.5", UNDECIDED),
     ],
 )
 def test_the_interval_must_clear_the_number(numbers: list[float], test: str, status: str) -> None:
@@ -291,7 +291,7 @@ def test_the_interval_must_clear_the_number(numbers: list[float], test: str, sta
     assert row["status"] == status
     assert row["value"] == statistics.median(numbers)
     assert row["reason"] == (
-        f"the interval over {len(numbers)} seeds does not clear the number" * (status is NOT_MEASURED)
+        f"the interval over {len(numbers)} seeds does not clear the number" * (status is UNDECIDED)
     )
 
 

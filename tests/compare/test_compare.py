@@ -273,6 +273,10 @@ def test_a_claim_that_is_no_longer_held(simulate: Simulate, edited: Edited) -> N
     near = edited(simulate(), "claims", everything, value=0.99, low=0.9, high=1.1)
     over = edited(near, "claims", everything, status="not held", value=1.01)
     assert found(compare(near, over), "advisory") == [("claim", "")]
+    doubtful = compare(simulate(), edited(simulate(), "claims", everything, status="undecided", value=0.9))
+    assert (doubtful.exit_code, doubtful.coverage.missing) == (EXIT.OK, ())
+    assert only(doubtful).says == "claim right is undecided, was held: 0.9, was 0.5, test < 1"
+    assert found(doubtful, "advisory") == [("claim", "")]
     unmeasured = edited(simulate(), "claims", everything, status="not measured", value=math.nan)
     comparison = compare(simulate(), unmeasured)
     assert comparison.exit_code == EXIT.INCOMPLETE

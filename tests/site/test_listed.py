@@ -64,6 +64,9 @@ def test_a_claim_that_fails_wants_a_look() -> None:
 def test_claims_in_words() -> None:
     assert Listed(entry("new"), summary(ok=1)).claims == "no claims"
     assert Listed(entry("new"), summary(("not measured",))).claims == "1 claim not measured"
+    assert Listed(entry("new"), summary(("undecided",) * 2)).claims == "2 claims undecided"
+    both = summary(("held", "undecided", "not measured"), ok=3)
+    assert Listed(entry("new"), both).claims == "1 of 1 claims held, 1 undecided, 1 not measured"
     assert Listed(entry("new"), summary(("held", "held"))).claims == "2 of 2 claims held"
 
 
