@@ -66,8 +66,6 @@ _OF_FIRST_SEED = {
     "saved_bytes",
     "left_bytes",
     "bytes_per_pixel",
-    "missing_gradients",
-    "changed_buffers",
 }
 #: The rows that have no number by design.
 _NONE_BY_DESIGN: dict[str, Callable[[pd.DataFrame], pd.Series]] = {

@@ -126,7 +126,8 @@ def judge_claims(matched: Matched) -> tuple[list[Test], list[str], list[Differen
     """The claims as tests, the names of those that the new run no longer measures, and what differs in their tests.
 
     A claim that was held and is not is a regression if its number left the interval that it had over seeds in the base
-    run, or had none; inside, it stood too near to its limit to tell, and is told only.
+    run, or had none; inside, it stood too near to its limit to tell, and is told only. So is one that was held and that
+    the seeds of the new run do not decide.
     """
     tests, lost, different = [], [], []
     for row in matched.tables["claims"].to_dict("records"):

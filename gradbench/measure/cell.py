@@ -23,6 +23,7 @@ from gradbench.measure.begun import Begun
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, Row, measure_step
 from gradbench.measure.limit import Room, limited
+from gradbench.measure.out_of_memory import is_out_of_memory, out_of_memory_in_short
 from gradbench.measure.precision import (
     PRECISIONS,
     InPrecision,
@@ -167,14 +168,18 @@ def run_cell(
 
 
 def _phases(work: _Cell, gate: Gate, say: Callable[[str], None]) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield what a cell does, one after the other: each begins from nothing that another leaves but its findings."""
+    """Yield what a cell does, one after the other: each begins from nothing that another leaves but its findings.
+
+    Nothing, but for the convolutions that cuDNN has found fastest in this process: time and memory come before what is
+    tried within a limit, where it finds others.
+    """
     settings = work.settings
     wanted, reference = settings.train.strategies, work.reference.name
     trained = [] if wanted == "none" else list(work.strategies) if wanted == "all" else [reference, *wanted]
-    if settings.train.memory_limit:
-        yield "fit", lambda: _measure_fit(work, gate, say)
     if settings.measure.cost:
         yield "cost", lambda: _measure_cost(work, gate, say)
+    if settings.train.memory_limit:
+        yield "fit", lambda: _measure_fit(work, gate, say)
     curve = reference in trained and work.findings.works(reference)
     yield "reference", lambda: _train_reference(work, gate, say, curve)
     for name in dict.fromkeys(trained):
@@ -293,10 +298,10 @@ def _train(work: _Cell, strategy: Strategy, model: nn.Module, curve: bool, at: C
         with work.limited(settings.train.memory_limit if curve else None):
             points = train(model, strategy, work.batches, settings.train, steps=steps, curve=curve, at=at)
             work.finish()
-    except torch.OutOfMemoryError as error:
-        if strategy is work.reference:
+    except RuntimeError as error:
+        if strategy is work.reference or not is_out_of_memory(error):
             raise
-        summary.update(status="oom", reason=f"training: {str(error).splitlines()[0]}")
+        summary.update(status="oom", reason=f"training: {out_of_memory_in_short(error)}")
         return
     work.findings.rows["training"] += [{"strategy": strategy.name, **asdict(point)} for point in points]
     if not points:

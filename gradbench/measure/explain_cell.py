@@ -11,7 +11,7 @@ from gradbench.case.expand import Cell
 from gradbench.errors import EnvironmentError, UsageError
 from gradbench.measure.cell import named, prepare
 from gradbench.measure.explain import Explanation, explain
-from gradbench.measure.precision import InPrecision
+from gradbench.measure.precision import InPrecision, deterministic_convolutions
 from gradbench.measure.training import train
 from gradbench.strategies import STRATEGIES
 
@@ -50,11 +50,12 @@ def explain_cell(
     train(model, work.reference, work.batches, settings.train, steps=step, curve=False)
     model.train()
     say(f"{strategy} on growing parts of the model")
-    return explain(
-        model,
-        F.cross_entropy,
-        work.batches.fresh(settings.measure.sgd_batches),
-        InPrecision(STRATEGIES.create(strategy), work.precision),
-        reference=work.reference,
-        truth_batches=work.truths,
-    )
+    with deterministic_convolutions():
+        return explain(
+            model,
+            F.cross_entropy,
+            work.batches.fresh(settings.measure.sgd_batches),
+            InPrecision(STRATEGIES.create(strategy), work.precision),
+            reference=work.reference,
+            truth_batches=work.truths,
+        )

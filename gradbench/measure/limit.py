@@ -20,6 +20,7 @@ from gradbench.data.batches import Minibatch
 from gradbench.data.dataset import Dataset
 from gradbench.errors import UsageError
 from gradbench.measure.need import Needs, Subject
+from gradbench.measure.out_of_memory import is_out_of_memory, out_of_memory_in_short
 from gradbench.measure.search import largest
 from gradbench.measure.training import two_steps
 from gradbench.measure.trial import in_one_line
@@ -143,6 +144,8 @@ class Room:
         try:
             with limited(self._device, self._limit):
                 two_steps(model().train(), strategy, batch, self._needs.subject.train)
-        except torch.OutOfMemoryError as error:
-            return f"two steps were tried within {written_size(self._limit)}: {str(error).splitlines()[0]}"
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return f"two steps were tried within {written_size(self._limit)}: {out_of_memory_in_short(error)}"
         return ""

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map
 
 from gradbench.measure.batch import Batch, Loss, call
 from gradbench.measure.gradients import gradients_of, preserved
+from gradbench.measure.out_of_memory import out_of_memory_in_short
 from gradbench.strategies.base import Strategy
 
 __all__ = ["Failure", "in_one_line", "try_step", "why_excluded"]
@@ -50,7 +51,7 @@ def try_step(model: nn.Module, strategy: Strategy, batch: Batch, loss: Loss = F.
         with preserved(model):
             gradients_of(model, strategy, batch, loss)
     except torch.OutOfMemoryError as error:
-        return Failure("oom", f"one step was tried: {str(error).splitlines()[0]}")
+        return Failure("oom", f"one step was tried: {out_of_memory_in_short(error)}")
     except Exception as error:
         return Failure("error", f"one step was tried: {in_one_line(error)}")
     return None

@@ -12,6 +12,7 @@ from gradbench.errors import UsageError
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.limit import limited
 from gradbench.measure.need import Subject
+from gradbench.measure.out_of_memory import is_out_of_memory
 from gradbench.measure.precision import use_precision
 from gradbench.measure.search import nearly_largest
 from gradbench.measure.training import two_steps
@@ -20,15 +21,13 @@ from gradbench.strategies.base import Strategy
 __all__ = ["OnGPU"]
 
 _TIMED_STEPS = 5
-#: What libraries say for which nothing is left beside torch's allocator.
-_NO_ROOM = ("CUDA error: out of memory", "ALLOC_FAILED")
 
 
 class OnGPU:
     """Makes real training steps on a GPU within a memory.
 
     The limit is on what torch's allocator holds, its fragments among it, and not on the driver's own share. The process
-    is set up for the training's arithmetic, which decides what convolutions take beside their tensors.
+    is set up for the training's arithmetic and convolutions, which decide what these take beside their tensors.
 
     Raises:
         UsageError: the GPU has less memory than that.
@@ -71,7 +70,7 @@ class OnGPU:
                 model, loss = self.subject.on(self.device, depth)
                 two_steps(model, strategy, self.subject.batch(count, self.device), self.subject.train, loss)
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _NO_ROOM):
+            if is_out_of_memory(error):
                 return False
             raise
         return True

@@ -320,3 +320,23 @@ def test_what_is_measured_with_the_first_seed_alone_lacks_no_other_seed(tables: 
     cells.loc[first & (cells["model"] == "a") & (cells["depth"] == 2), ["status", "saved_bytes"]] = "ok", 1.0
     row = decide(tables, value, "> 0")
     assert (row["status"], row["reason"]) == (NOT_MEASURED, "1 of 1 seeds have no number (cells without one: 4)")
+
+
+def test_a_column_that_every_seed_has_lacks_those_that_failed(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    cells["changed_buffers"] = 0.0
+    for seed in (1, 2, 3):
+        lose(tables, "oom", seed=seed)
+        cells.loc[cells["seed"] == seed, "changed_buffers"] = math.nan
+    row = decide(tables, {"table": "cells", "column": "changed_buffers"}, "<= 0")
+    assert (row["status"], row["seeds"]) == (UNDECIDED, 2)
+    assert row["reason"].startswith("3 of 5 seeds have no number")
+
+
+def test_what_a_step_leaves_behind_is_asked_of_the_first_seed(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    first = cells[cells["seed"] == 0]
+    tables["state"] = first[["cell", "model", "depth", "slope", "seed", "strategy"]].assign(outcome="exact", amount=0.0)
+    value = {"table": "state", "column": "outcome", "within": "share", "equals": "fault", "across": "max"}
+    row = decide(tables, value, "<= 0")
+    assert (row["status"], row["seeds"], row["reason"]) == (HELD, 1, "")

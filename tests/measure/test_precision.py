@@ -11,7 +11,7 @@ from torch import nn
 
 from gradbench.case.expand import Cell
 from gradbench.case.schema import Data, Measure, Model, Settings, Train
-from gradbench.measure import cell, training
+from gradbench.measure import cell, explain_cell, training
 from gradbench.measure.cell import run_cell
 from gradbench.measure.gradients import gradients_of, measure_gradients
 from gradbench.measure.precision import (
@@ -87,14 +87,18 @@ def test_a_scaled_loss_leaves_the_gradients_as_they_are() -> None:
     assert not any(parameter._backward_hooks for parameter in model.parameters())
 
 
-def run(precision: str, **train: Any) -> dict[str, list[dict]]:
+def settled(precision: str = "float32", **train: Any) -> Cell:
     settings = Settings(
         model=Model(name="hybrid", depth=1, width=4, pooling=()),
         data=Data(name="digits", batch_size=8, image_size=8),
         train=Train(steps=2, precision=precision, evaluate_images=20, **train),
         measure=Measure(strategies=("reconstruct", "checkpoint"), sgd_batches=3, truth_batches=1, cost_repeats=1),
     )
-    return run_cell(Cell("0" * 12, "test", {}, 0, settings), None, "cpu", GATE, lambda text: None)
+    return Cell("0" * 12, "test", {}, 0, settings)
+
+
+def run(precision: str, **train: Any) -> dict[str, list[dict]]:
+    return run_cell(settled(precision, **train), None, "cpu", GATE, lambda text: None)
 
 
 @pytest.mark.parametrize("precision", ["float64", "bfloat16"])
@@ -143,6 +147,27 @@ def test_errors_are_measured_in_deterministic_convolutions_and_training_goes_on_
     assert seen == {"cost": {fastest}, "errors": {deterministic}, "training": {fastest}}
 
 
+def test_what_was_chosen_is_chosen_again_after_an_error() -> None:
+    use_precision(PRECISIONS["float32"], True)
+    try:
+        with pytest.raises(RuntimeError), deterministic_convolutions():
+            torch.zeros(1).view(2)
+        assert switches() == (True, False)
+    finally:
+        use_plain_float32()
+
+
+def test_an_explanation_is_measured_in_deterministic_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(explain_cell, "explain", lambda *given, **more: seen.append(switches()))
+    try:
+        explain_cell.explain_cell(settled(cudnn_benchmark=True), "cpu", "reconstruct", 1, lambda text: None)
+        assert seen == [(False, True)]
+        assert switches() == (True, False)
+    finally:
+        use_plain_float32()
+
+
 @pytest.mark.gpu
 def test_the_fastest_convolutions_leave_no_trace_in_what_is_measured() -> None:
     use_precision(PRECISIONS["float32"], True)
@@ -151,11 +176,12 @@ def test_the_fastest_convolutions_leave_no_trace_in_what_is_measured() -> None:
         x = torch.randn(32, 3, 16, 16, device="cuda")
         found = []
         for _ in range(2):
-            model(x).square().sum().backward()  # searches, and fills the cache of what was found
-            model.zero_grad(set_to_none=True)
             with deterministic_convolutions():
+                assert switches() == (False, True)
                 model(x).square().sum().backward()
             found.append([parameter.grad for parameter in model.parameters()])
+            model.zero_grad(set_to_none=True)
+            model(x).square().sum().backward()  # searches, and fills the cache of what was found
             model.zero_grad(set_to_none=True)
         assert all(map(torch.equal, *found))
     finally:
