@@ -12,9 +12,9 @@ SAID = (
     "CUDA out of memory. Tried to allocate 64.00 MiB. GPU 0 has a total capacity of 139.80 GiB of which 113.21 GiB is "
     "free. Process 663 has 66.00 MiB memory in use. Process 853 has 1.90 GiB memory in use. Including non-PyTorch "
     "memory, this process has 1.62 GiB memory in use. 953.67 MiB allowed; Of the allocated memory 794.12 MiB is "
-    "allocated by PyTorch, and 99.88 MiB is reserved by PyTorch but unallocated. If reserved but unallocated memory is large try "
-    "setting PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for Memory "
-    "Management  (https://docs.pytorch.org/docs/stable/notes/cuda.html)"
+    "allocated by PyTorch, and 99.88 MiB is reserved by PyTorch but unallocated. If reserved but unallocated memory is "
+    "large try setting PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for "
+    "Memory Management  (https://docs.pytorch.org/docs/stable/notes/cuda.html)"
 )
 
 
