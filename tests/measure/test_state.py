@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -197,6 +198,18 @@ def test_masks_drawn_anew_are_named_under_a_strategy_that_is_random_itself(rando
     fresh = Planted(around)
     fresh.random = True
     found = {one.check: one for one in State(network(random), Stored(), batch()).of(fresh)}
+    assert found["masks"].says.endswith("the random numbers of the forward pass in 0.2")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_gradient_that_a_module_alone_leaves_not_finite_has_no_mask_of_its_forward_pass(value: float) -> None:
+    def around(model: nn.Module) -> Iterator[None]:
+        hook = model[0][2].register_full_backward_hook(lambda module, inputs, outputs: (inputs[0] * value,))
+        yield
+        hook.remove()
+
+    found = {one.check: one for one in State(network(nn.Dropout(0.4)), Stored(), batch()).of(Planted(around))}
+    assert found["masks"].outcome == "fault"
     assert found["masks"].says.endswith("the random numbers of the forward pass in 0.2")
 
 
