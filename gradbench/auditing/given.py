@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from gradbench.errors import UsageError
 from gradbench.measure.batch import Batch, Loss, call, same_bits, tensors
 from gradbench.measure.gradients import preserved
+from gradbench.measure.out_of_memory import is_out_of_memory
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 
@@ -174,7 +175,7 @@ def _blamed(what: str, who: Any, place: int, given: Any) -> Iterator[None]:
     try:
         yield
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_out_of_memory(error):
             raise
         name = getattr(who, "__name__", type(who).__name__)
         shapes = ", ".join(f"{str(one.dtype).removeprefix('torch.')} {list(one.shape)}" for one in tensors(given))

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from gradbench.case.schema import Measure
@@ -17,6 +16,7 @@ from gradbench.measure.batch import Batch, Loss
 from gradbench.measure.cost import Cost
 from gradbench.measure.errors import INTERVALS, GradientErrors
 from gradbench.measure.gradients import Comparison, measure_gradients
+from gradbench.measure.out_of_memory import is_out_of_memory, out_of_memory_in_short
 from gradbench.measure.state import State
 from gradbench.measure.verdict import verdict, worst
 from gradbench.strategies.base import Strategy
@@ -51,8 +51,8 @@ class Findings:
 
     def fail(self, strategy: str, error: Exception) -> None:
         """Note what a strategy raised: out of memory, or an error."""
-        status = "oom" if isinstance(error, torch.OutOfMemoryError | MemoryError) else "error"
-        self.summary[strategy].update(status=status, reason=f"{type(error).__name__}: {error}".strip(": "))
+        status, said = ("oom", out_of_memory_in_short(error)) if is_out_of_memory(error) else ("error", str(error))
+        self.summary[strategy].update(status=status, reason=f"{type(error).__name__}: {said}".strip(": "))
 
     def without_reference(self, reference: str) -> None:
         """Let every strategy that works share the reference's fate: there is nothing to hold it against."""

@@ -18,11 +18,9 @@ from typing import Any
 
 from gradbench.errors import GradbenchError
 from gradbench.files import plain
+from gradbench.measure.out_of_memory import is_out_of_memory, out_of_memory_in_short
 
 __all__ = ["load_target", "main"]
-
-#: What a failed allocation says where torch raises a plain RuntimeError.
-_OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory")
 
 
 def main(connection: Connection, log: str | None, threads: int, target: str, arguments: tuple[Any, ...]) -> None:
@@ -48,7 +46,7 @@ def main(connection: Connection, log: str | None, threads: int, target: str, arg
     except Exception as error:
         if log is not None:
             traceback.print_exc()
-        connection.send(("failed", _status(error), _reason(error), None))
+        connection.send(("failed", "oom" if is_out_of_memory(error) else "error", _reason(error), None))
     sys.stderr.flush()
     os._exit(0)  # without the exit handlers of CUDA and of threads that the cell may have left
 
@@ -84,16 +82,10 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _status(error: Exception) -> str:
-    torch = sys.modules.get("torch")
-    kinds = (MemoryError,) if torch is None else (MemoryError, torch.OutOfMemoryError)
-    return "oom" if isinstance(error, kinds) or any(text in str(error) for text in _OUT_OF_MEMORY) else "error"
-
-
 def _reason(error: Exception) -> str:
     """Type, text and innermost place of `error`, in one line."""
     place = ""
     if frames := traceback.extract_tb(error.__traceback__):
         place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
-    text = " ".join(str(error).split())
+    text = out_of_memory_in_short(error) if is_out_of_memory(error) else " ".join(str(error).split())
     return f"{type(error).__name__}: {text}{place}" if text else f"{type(error).__name__}{place}"

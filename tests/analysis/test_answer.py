@@ -17,8 +17,12 @@ NAN = float("nan")
 
 def a_run(statuses: dict[str, str], table: str = "activations", column: str = "alpha", **case: Any) -> Run:
     """A run with a claim "It is NAME" for each name, all of them about the same column."""
-    measured = {"held": (0.99, 3, ""), "not held": (0.5, 3, ""), "not measured": (NAN, 0, "it did not finish")}
-    measured["undecided"] = (0.98, 3, "the interval does not clear it")
+    measured = {
+        "held": (0.99, 3, ""),
+        "not held": (0.5, 3, ""),
+        "undecided": (0.98, 3, "the interval does not clear it"),
+        "not measured": (NAN, 0, "it did not finish"),
+    }
     rows = []
     for name, status in statuses.items():
         value, seeds, reason = measured[status]

@@ -23,6 +23,7 @@ def test_what_was_asked_for_allowed_and_taken_is_told() -> None:
         "CUDA out of memory. Tried to allocate 64.00 MiB. 953.67 MiB allowed; Of the allocated memory 794.12 MiB is "
         "allocated by PyTorch, and 99.88 MiB is reserved by PyTorch but unallocated."
     )
+    assert out_of_memory_in_short(MemoryError()) == ""
     assert out_of_memory_in_short(RuntimeError("another  text. With 2.5 GiB")) == "another text. With 2.5 GiB"
 
 
@@ -33,6 +34,8 @@ def test_what_was_asked_for_allowed_and_taken_is_told() -> None:
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (RuntimeError("FIND was unable to find an engine to execute this computation"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"), True),
+        (MemoryError(), True),
         (RuntimeError("shapes do not match"), False),
         (ValueError("CUDA error: out of memory"), False),
     ],
