@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gradbench.analysis.tables import Run
+from gradbench.case.keys import flatten
 from gradbench.compare.comparison import Coverage
 from gradbench.compare.differences import deciding_settings
 from gradbench.results import TABLES
@@ -30,11 +31,13 @@ class Matched:
         tables: for each table of `results` the rows that both have: `cell`, axes and `seed` as the base has them, the
             other key columns, then every column twice, with the endings `BASE` and `NEW`.
         coverage: how much that is.
+        searched: whether a step's memory was measured with the convolutions that cuDNN found fastest, in either run.
     """
 
     axes: tuple[str, ...]
     tables: dict[str, pd.DataFrame]
     coverage: Coverage
+    searched: bool
 
 
 def match(base: Run, new: Run) -> Matched:
@@ -52,7 +55,8 @@ def match(base: Run, new: Run) -> Matched:
         else:
             tables[name] = ours.merge(theirs, on=list(table.key), suffixes=(BASE, NEW), how="left", indicator=True)
     told = tuple(axis for axis in axes if any(each[axis] for each in varied))
-    return Matched(told, tables, _coverage(base, new, told, names))
+    searched = any(_searches(run.manifest) for run in (base, new))
+    return Matched(told, tables, _coverage(base, new, told, names), searched)
 
 
 def label(point: Mapping[Any, Any]) -> str:
@@ -94,6 +98,15 @@ def _new_names(base: Run, new: Run, axes: Sequence[str]) -> dict[str, str]:
     left, right = (cells.loc[~cells["cell"].isin(known), ["cell", *places]] for cells in (ours, theirs))
     both = left.merge(right, on=places, suffixes=(BASE, NEW))
     return dict(zip(both[f"cell{NEW}"], both[f"cell{BASE}"], strict=True))
+
+
+def _searches(manifest: Mapping[str, Any]) -> bool:
+    """Whether cuDNN timed its convolutions in any cell of a run: what it takes differs from one run to the next."""
+    case = manifest.get("settings") or {}
+    places = (case.get("train") or {}, case.get("matrix") or {}, *(one["set"] for one in case.get("override") or ()))
+    named = (value for place in places for key, value in flatten(place) if key.endswith("cudnn_benchmark"))
+    on_gpu = str((manifest.get("environment") or {}).get("device") or "").startswith("cuda")
+    return on_gpu and any(True in value if isinstance(value, list) else value for value in named)
 
 
 def _coverage(base: Run, new: Run, axes: Sequence[str], names: Mapping[str, str]) -> Coverage:

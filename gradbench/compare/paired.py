@@ -41,6 +41,8 @@ class _Family:
         pairs: the means of the strategy's rows over each cell: `cell`, axes, `seed`, `base`, `new`, `value`.
         changed: whether any number of it is not the same bit for bit.
         differing: how many pairs differ beyond rounding: the others say nothing in a test.
+        judged: whether a change may be a regression by its nature: the column is firm, and a peak of memory only where
+            it does not rest on what cuDNN's search found.
     """
 
     quantity: Quantity
@@ -50,11 +52,7 @@ class _Family:
     pairs: pd.DataFrame
     changed: bool
     differing: int
-
-    @property
-    def judged(self) -> bool:
-        """Whether a change may be a regression by its nature: the column is firm."""
-        return self.quantity.meaning.firm
+    judged: bool
 
     def rows_of(self, pairs: pd.DataFrame) -> pd.DataFrame:
         """The rows behind some of the pairs."""
@@ -85,9 +83,10 @@ def _families(matched: Matched, quantity: Quantity) -> Iterator[_Family]:
         return
     changed = set(rows.loc[rows["changed"], "strategy"])
     pairs = rows if quantity.table == "cells" else _means(rows, matched.axes)
+    judged = quantity.meaning.firm and not (quantity.column == "peak_bytes" and matched.searched)
     for strategy, mine in pairs.groupby("strategy", sort=False):
         differing = int((mine["value"] != 0).sum())
-        yield _Family(quantity, str(strategy), matched.axes, rows, mine, strategy in changed, differing)
+        yield _Family(quantity, str(strategy), matched.axes, rows, mine, strategy in changed, differing, judged)
 
 
 def _means(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
@@ -164,7 +163,7 @@ def _outcome(family: _Family, pairs: pd.DataFrame, rules: Rules) -> Outcome:
     """What the mean difference of some pairs is, if it is significant: it must have the size, too."""
     mean, base = float(pairs["value"].mean()), float(pairs["base"].mean())
     size = family.quantity.size(rules, base)
-    judged = family.judged or rules.timings
+    judged = family.judged or (rules.timings and not family.quantity.meaning.firm)
     if mean >= size and mean > 0:
         return "regression" if judged else "advisory"
     return "improvement" if mean <= -size and mean < 0 and judged else "no change"

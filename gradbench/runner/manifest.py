@@ -66,7 +66,7 @@ def manifest(
         "only_cells": list(options.only_cells),
         "night": options.night,
         "argv": list(options.argv),
-        "command": _command(chosen, options, environment["device"], pool.jobs),
+        "command": _command(chosen, options, environment, pool.jobs),
         "gradbench": gradbench.__version__,
         "git": commit(),
         "axes": chosen.case.matrix,
@@ -92,15 +92,16 @@ def run_id(profile: str | None) -> str:
     return "-".join(part for part in parts if part)
 
 
-def _command(chosen: Chosen, options: RunOptions, device: str, jobs: int) -> str:
+def _command(chosen: Chosen, options: RunOptions, environment: dict[str, Any], jobs: int) -> str:
     """The command line that repeats a run, with nothing left to the machine it runs on."""
-    words = ["gradbench", "run", "--case", chosen.word]
+    words = [f"{name}={value}" for name, value in environment["variables"].items()]
+    words += ["gradbench", "run", "--case", chosen.word]
     words += ["--profile", chosen.profile] if chosen.profile else []
     for entry in options.sets:
         words += ["--set", entry]
     for cell in options.only_cells:
         words += ["--cell", cell]
-    return shlex.join([*words, "--device", device, "--jobs", str(jobs)])
+    return shlex.join([*words, "--device", environment["device"], "--jobs", str(jobs)])
 
 
 def commit() -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import re
 import subprocess
@@ -14,6 +15,15 @@ from gradbench.data import prepare
 from gradbench.errors import EnvironmentError, UsageError
 
 __all__ = ["describe", "devices_of", "fetch_data", "probe"]
+
+#: Variables by which torch and NVIDIA's libraries decide what fits into memory and how they round.
+_VARIABLES = (
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "NVIDIA_TF32_OVERRIDE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "CUBLAS_WORKSPACE_CONFIG",
+)
 
 
 def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
@@ -53,7 +63,7 @@ def devices_of(device: str, count: int) -> list[str]:
 
 
 def describe(device: str, devices: Sequence[str] = ()) -> dict[str, Any]:
-    """Describe the machine, its packages and the switches of torch as they stand.
+    """Describe the machine, its packages, the switches of torch as they stand and the variables that set others.
 
     Args:
         device: "cpu", "cuda" or "cuda:N".
@@ -86,6 +96,7 @@ def describe(device: str, devices: Sequence[str] = ()) -> dict[str, Any]:
             "cudnn_deterministic": torch.backends.cudnn.deterministic,
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         },
+        "variables": {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
     }
 
 

@@ -352,6 +352,33 @@ def test_memory_needs_no_test(simulate: Simulate, edited: Edited) -> None:
     assert found(compare(simulate(), leak)) == [("left_bytes", "checkpoint")]
 
 
+@pytest.mark.parametrize(
+    ("device", "asked", "kind"),
+    [
+        ("cuda", {"train": {"cudnn_benchmark": True}}, "advisory"),
+        ("cuda:1", {"override": [{"when": {"depth": 4}, "set": {"train.cudnn_benchmark": True}}]}, "advisory"),
+        ("cuda", {"matrix": {"cudnn_benchmark": [False, True]}}, "advisory"),
+        ("cuda", {"train": {"cudnn_benchmark": False}}, "regression"),
+        ("cpu", {"train": {"cudnn_benchmark": True}}, "regression"),
+    ],
+)
+def test_a_peak_that_rests_on_a_search_is_told(
+    simulate: Simulate, edited: Edited, with_manifest: Any, device: str, asked: Any, kind: str
+) -> None:
+    base = simulate()
+    entries = {
+        "environment": {**base.manifest["environment"], "device": device},
+        "settings": {**base.manifest["settings"], **asked},
+    }
+    base = with_manifest(base, **entries)
+    more = edited(base, "cells", of("checkpoint"), peak_bytes=lambda old: 1.2 * old)
+    for rules in (Rules(), Rules(timings=True)):
+        findings = compare(base, more, rules).findings
+        assert {(finding.kind, finding.check) for finding in findings} == {(kind, "peak_bytes")}
+    leak = edited(base, "cells", of("checkpoint"), left_bytes=4096.0)
+    assert {finding.kind for finding in compare(base, leak).findings} == {"regression"}
+
+
 def test_times_are_told_and_judged_only_if_asked(simulate: Simulate, edited: Edited) -> None:
     depths = tuple(range(2, 12))
     base = simulate(depths=depths)

@@ -40,7 +40,7 @@ def run_cell(
 
 
 def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
-    return {"device": "cpu", "devices": ["cpu"], "device_name": "a test", "torch": "0", "gpus": {}}
+    return {"device": "cpu", "devices": ["cpu"], "device_name": "a test", "torch": "0", "gpus": {}, "variables": {}}
 
 
 def gpu_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def two_kinds_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
 def _with_gpus(names: dict[str, str]) -> dict[str, Any]:
     gpus = {device: {"name": name} for device, name in names.items()}
     name = " and ".join(sorted(set(names.values())))
-    return {"device": "cuda", "devices": list(gpus), "device_name": name, "torch": "0", "gpus": gpus}
+    found = {"device": "cuda", "devices": list(gpus), "device_name": name, "torch": "0", "gpus": gpus}
+    return {**found, "variables": {"PYTORCH_CUDA_ALLOC_CONF": "a:b"}}
 
 
 def fetch(settings: Any, say: Callable[[str], None]) -> None:

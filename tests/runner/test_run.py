@@ -293,6 +293,7 @@ def test_several_gpus_of_a_kind_share_the_cells_and_leave_the_same_tables(
     assert min(dealt.values()) >= 2
     manifest, tables = planted.manifest(), planted.firm_tables()
     assert manifest["environment"]["gpus"] == {"cuda:0": {"name": "a test GPU"}, "cuda:1": {"name": "a test GPU"}}
+    assert manifest["command"].startswith("PYTORCH_CUDA_ALLOC_CONF=a:b gradbench run --case ")
     assert shlex.split(manifest["command"])[-4:] == ["--device", "cuda", "--jobs", "4"]
     assert planted.run(planted.targets(probe="fake_cells:gpu_probe")) == EXIT.OK  # one of the same kind
     assert planted.manifest()["cells_from_store"] == 6
