@@ -12,7 +12,7 @@ from typing import Literal
 __all__ = ["CELL_STATUSES", "CHECKS", "OUTCOMES", "RIGHT", "SCHEMA", "TABLES", "VERDICTS", "Column", "Table"]
 
 #: The version of these tables; a run's manifest carries it.
-SCHEMA = 3
+SCHEMA = 4
 
 Direction = Literal["lower is better", "higher is better", ""]
 
@@ -130,6 +130,17 @@ CELLS = Table(
         Column("saved_bytes", "float", "memory alive between the two passes above the same", "byte", _LOWER),
         Column("left_bytes", "float", "memory alive after the backward pass beyond the gradients", "byte", _LOWER),
         Column("bytes_per_pixel", "float", "peak_bytes divided by N*H*W of the input", "byte", _LOWER),
+        Column(
+            "counted_bytes_per_pixel",
+            "float",
+            "what the sources count instead: activations and their gradients alone, by `gradbench show model:NAME`",
+            "byte",
+            _LOWER,
+            since=4,
+        ),
+        Column("counted_bytes", "float", "the same for the whole minibatch, and the weights", "byte", _LOWER, since=4),
+        Column("parameters", "int", "numbers in the network that training changes", since=4),
+        Column("weight_bytes", "float", "memory of them", "byte", since=4),
         Column(
             "planned_batch",
             "int",

@@ -23,6 +23,7 @@ MEDIANS = (
     "peak_bytes",
     "saved_bytes",
     "bytes_per_pixel",
+    "counted_bytes_per_pixel",
 )
 
 

@@ -32,6 +32,7 @@ _NUMBERS = {
     "accuracy": ("accuracy", ".3f"),
     "time_ratio": ("time", ".2f"),
     "bytes_per_pixel": ("B/pixel", ".0f"),
+    "counted_bytes_per_pixel": ("counted", ".0f"),
 }
 
 

@@ -31,6 +31,7 @@ from gradbench.measure.precision import (
     deterministic_convolutions,
     use_precision,
 )
+from gradbench.measure.size import size
 from gradbench.measure.training import train
 from gradbench.measure.trial import try_step, why_excluded
 from gradbench.models.build import build
@@ -217,7 +218,9 @@ def prepare(cell: Cell, device: torch.device) -> _Cell:
     for name, strategy in list(work.strategies.items()):
         reason = precision.unavailable(device) or why_excluded(model, strategy, tried)
         work.findings.plan(name, reason, reference)
-        work.summary[name]["notes"] = "" if reason else "; ".join(strategy.notes(model))
+        work.summary[name].update(
+            size(model, name, pixels(x)), notes="" if reason else "; ".join(strategy.notes(model))
+        )
         failure = None
         if strategy.foreign and not reason:
             failure = try_step(model, strategy, tried)

@@ -23,7 +23,7 @@ from gradbench.report.markdown import markdown
 from gradbench.report.pack import by_column, compressed
 from gradbench.report.page import render
 from gradbench.report.palette import Palette
-from gradbench.report.rows import failure_rows, setting_rows
+from gradbench.report.rows import failure_rows, has_counts, setting_rows
 from gradbench.report.state import state_section
 from gradbench.report.style import CONFIG, light
 from gradbench.report.words import axis_name, number
@@ -83,6 +83,7 @@ def render_run(
         beside=beside_the_source(run, summary.claims),
         figures=shown,
         axes=[axis_name(axis) for axis in run.axes],
+        counted=has_counts(summary),
         settings=setting_rows(summary, run.tables["cells"], run.axes, colours),
         failures=failure_rows(summary.failures, run.axes),
         state=state_section(run),

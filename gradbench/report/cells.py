@@ -27,6 +27,7 @@ _COLUMNS = (
     "accuracy",
     "time_ratio",
     "bytes_per_pixel",
+    "counted_bytes_per_pixel",
     "changed_buffers",
     "repeat_error",
 )

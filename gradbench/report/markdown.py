@@ -9,7 +9,7 @@ from gradbench.analysis.summary import Summary
 from gradbench.compare.comparison import Comparison
 from gradbench.report.beside import Beside
 from gradbench.report.facts import Facts
-from gradbench.report.rows import ClaimRow
+from gradbench.report.rows import ClaimRow, has_counts
 from gradbench.report.state import Fault
 from gradbench.report.words import ABSENT, accuracy, axis_name, number
 
@@ -38,6 +38,7 @@ def markdown(
         lines = [f"- {plain(f'{one.strategy}, {one.check}: {one.says} ({one.places})')}" for one in faults]
         parts += ["## Faults after one step", "\n".join(lines)]
     if len(summary.by_setting):
+        counted = ["counted_bytes_per_pixel"] if has_counts(summary) else []
         header = (
             *map(axis_name, axes),
             "strategy",
@@ -47,6 +48,7 @@ def markdown(
             "accuracy",
             "time",
             "bytes/px",
+            *(["counted"] if counted else []),
         )
         rows = [
             (
@@ -55,7 +57,7 @@ def markdown(
                 row["verdict"] or ABSENT,
                 *(number(row[name]) for name in ("noise_ratio", "min_snr_db")),
                 accuracy(row["accuracy"], row["accuracy_sd"]),
-                *(number(row[name]) for name in ("time_ratio", "bytes_per_pixel")),
+                *(number(row[name]) for name in ("time_ratio", "bytes_per_pixel", *counted)),
             )
             for row in summary.by_setting.to_dict("records")
         ]

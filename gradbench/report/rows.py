@@ -14,7 +14,17 @@ from gradbench.analysis.summary import Summary
 from gradbench.report.words import ABSENT, MINUS, accuracy, interval, number
 from gradbench.results import VERDICTS
 
-__all__ = ["ClaimRow", "FailureRow", "Field", "SeedRow", "SettingRow", "claim_rows", "failure_rows", "setting_rows"]
+__all__ = [
+    "ClaimRow",
+    "FailureRow",
+    "Field",
+    "SeedRow",
+    "SettingRow",
+    "claim_rows",
+    "failure_rows",
+    "has_counts",
+    "setting_rows",
+]
 
 _SYMBOLS = {"held": "✓", "not held": "✗", "undecided": "?", "not measured": ABSENT}
 
@@ -113,11 +123,18 @@ def _test(test: str) -> str:
     return text.replace(">=", "≥").replace("<=", "≤").replace("-", MINUS)
 
 
+def has_counts(summary: Summary) -> bool:
+    """Whether the sources count the memory of any of the run's networks."""
+    settings = summary.by_setting
+    return not settings.empty and bool(settings["counted_bytes_per_pixel"].notna().any())
+
+
 def setting_rows(
     summary: Summary, cells: pd.DataFrame, axes: Sequence[str], colours: dict[str, str]
 ) -> list[SettingRow]:
     """The settings, written; `colours` gives each strategy's colour."""
     keys = [*axes, "strategy"]
+    cost = ("time_ratio", "bytes_per_pixel", *(["counted_bytes_per_pixel"] if has_counts(summary) else []))
     groups = {key if isinstance(key, tuple) else (key,): group for key, group in cells.groupby(keys, sort=False)}
     seen: set[str] = set()
     return [
@@ -132,7 +149,7 @@ def setting_rows(
             numbers=(
                 *(_number(row[name]) for name in ("worst_noise_ratio", "noise_ratio", "min_snr_db")),
                 Field(accuracy(row["accuracy"], row["accuracy_sd"]), _key(row["accuracy"])),
-                *(_number(row[name]) for name in ("time_ratio", "bytes_per_pixel")),
+                *(_number(row[name]) for name in cost),
             ),
             failed=row["failed"],
             seeds=tuple(_seed(cell, seen) for cell in groups[tuple(row[key] for key in keys)].to_dict("records")),

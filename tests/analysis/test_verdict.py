@@ -24,7 +24,9 @@ def cells(verdict: Callable[[str, str, int, float], str], axes: tuple[str, ...])
                 continue
             row = {"model": model, "depth": depth, "slope": slope, "seed": seed, "strategy": strategy, "status": "ok"}
             row["reference"] = "stored"
-            row |= dict.fromkeys((*NUMBERS, "saved_bytes", "bytes_per_pixel", "accuracy"), 1.0)
+            row |= dict.fromkeys(
+                (*NUMBERS, "saved_bytes", "bytes_per_pixel", "counted_bytes_per_pixel", "accuracy"), 1.0
+            )
             row |= {"verdict": verdict(strategy, model, depth, slope), "worst_parameter": "w", "cell": str(len(rows))}
             rows.append(
                 {key: value for key, value in row.items() if key not in {"model", "depth", "slope"} - set(axes)}

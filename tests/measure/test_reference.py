@@ -16,11 +16,13 @@ from gradbench.analysis.settings import by_setting
 from gradbench.analysis.tables import Run, typed
 from gradbench.case.expand import expand
 from gradbench.case.load import load
+from gradbench.case.schema import Model
 from gradbench.errors import EnvironmentError, UsageError
 from gradbench.measure.cell import run_cell
 from gradbench.measure.explain_cell import explain_cell
 from gradbench.measure.gradients import measure_gradients
 from gradbench.measure.verdict import verdict
+from gradbench.models.build import build
 from gradbench.strategies import STRATEGIES
 from tests.models.networks import images, network
 from tests.open_gate import GATE
@@ -57,6 +59,10 @@ def test_others_are_held_against_the_reference_and_it_is_not_judged(tmp_path: Pa
     assert "verdict" not in rows["checkpoint"]
     assert rows["stored"]["verdict"] == "exact"
     assert rows["accumulate:2"]["rel_error"] > 0.01
+    model = build(Model(name="hybrid", depth=2, width=4, pooling=("channel",)), classes=10, image_size=8)
+    assert {row["parameters"] for row in rows.values()} == {sum(p.numel() for p in model.parameters())}
+    counted = {name: row["counted_bytes_per_pixel"] is not None for name, row in rows.items()}
+    assert counted == {"checkpoint": False, "stored": True, "accumulate:2": False}
 
 
 def test_the_numbers_are_those_of_an_exact_reference(tmp_path: Path) -> None:

@@ -219,6 +219,7 @@ def _cost(rng: np.random.Generator, strategy: str, model: str, depth: int) -> di
         "saved_bytes": 0.6 * pixels * 128 * 1024,
         "left_bytes": 0,
         "bytes_per_pixel": pixels,
+        **({"counted_bytes_per_pixel": 0.9 * pixels} if strategy in ("stored", "reconstruct") else {}),
         "wall_seconds": 60 + depth,
         "missing_gradients": 0,
         "changed_buffers": 0,

@@ -23,6 +23,7 @@
     ["noise ratio", (row) => number(row.noise_ratio)], ["rel. error", (row) => number(row.rel_error)],
     ["SNR (dB)", (row) => number(row.min_snr_db)], ["accuracy", (row) => percent(row.accuracy)],
     ["time", (row) => number(row.time_ratio)], ["bytes / px", (row) => number(row.bytes_per_pixel)],
+    ["bytes / px, counted", (row) => number(row.counted_bytes_per_pixel)],
     ["changed buffers", (row) => number(row.changed_buffers)], ["repeat error", (row) => number(row.repeat_error)],
   ];
   const measured = (mine) => {
