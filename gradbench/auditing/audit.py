@@ -18,6 +18,7 @@ from gradbench.errors import UsageError
 from gradbench.measure.batch import Batch, Loss, pixels
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, measure_step
+from gradbench.measure.size import size
 from gradbench.measure.trial import try_step, why_excluded
 from gradbench.strategies.stored import Stored
 
@@ -86,7 +87,8 @@ def audit(
             reason = why_excluded(model, strategy, given[0])
             findings.plan(strategy.name, reason)
             notes[strategy.name] = () if reason else tuple(strategy.notes(model))
-            findings.summary[strategy.name]["notes"] = "; ".join(notes[strategy.name])
+            row = findings.summary[strategy.name]
+            row.update(size(model, strategy.name, pixels(given[0][0])), notes="; ".join(notes[strategy.name]))
             if strategy.foreign and not reason and (failure := try_step(model, strategy, given[0], loss_fn)):
                 findings.summary[strategy.name].update(failure._asdict())
 
