@@ -335,6 +335,16 @@ def _claims() -> Iterable[dict[str, Any]]:
         "source": "https://example.org/a?b=1&c=<2>",
     }
     yield common | {
+        "claim": "costs-nothing",
+        "says": "Reconstruction costs less than a point",
+        "status": "undecided",
+        "value": 0.004,
+        "low": -0.01,
+        "high": 0.02,
+        "test": "< 0.01",
+        "reason": "the interval over 8 seeds does not clear the number",
+    }
+    yield common | {
         "claim": "never-measured",
         "says": "Something at depth 99",
         "source": "gradbench",

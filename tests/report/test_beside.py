@@ -22,7 +22,7 @@ def section(page: str, name: str) -> str:
 def test_claims_of_sources_and_our_own_stand_apart(page: str) -> None:
     sources, own = section(page, "sources"), section(page, "claims")
     names = {text: re.findall('id="claim-(.*?)"', text) for text in (sources, own)}
-    assert names[sources] == ["layerwise-snr-falls", "hybrid-is-cleaner", "quantise-trains"]
+    assert names[sources] == ["layerwise-snr-falls", "hybrid-is-cleaner", "quantise-trains", "costs-nothing"]
     assert names[own] == ["never-measured"]
     assert page.index(sources) < page.index(own) < page.index('data-figure="errors"')
 
@@ -73,7 +73,7 @@ def test_a_run_of_an_older_case_has_no_differences(make_run: Callable[..., Path]
     page = build(run).read_text(encoding="utf-8")
     assert "What differs" not in page
     assert "The source's values" not in page
-    assert section(page, "sources").count('id="claim-') == 3
+    assert section(page, "sources").count('id="claim-') == 4
 
 
 def test_a_smaller_profile_is_told_from_the_one_that_differences_are_of(
