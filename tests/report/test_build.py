@@ -98,7 +98,7 @@ def test_the_verdict_the_claims_and_the_command_stand_in_both_files(folder: Path
             assert name in text
             assert verdict in text
         assert "gradbench run --case hybrid-depth-sweep --profile full" in text
-        for status in ("✓ held", "✗ not held", "? undecided", "– not measured"):
+        for status in ("✓ held", "✗ not held", "? undecided", "\N{EN DASH} not measured"):
             assert status in " ".join(re.sub("<[^>]*>", "", text).split())
         assert "the interval over 8 seeds does not clear the number" in text
         assert "11.2" in text
