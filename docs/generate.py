@@ -34,6 +34,7 @@ from gradbench.registry import Registry
 from gradbench.report.rows import ClaimRow, claim_rows
 from gradbench.report.words import accuracy, number
 from gradbench.results import TABLES, Column
+from gradbench.shell import command_line
 from gradbench.strategies import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
@@ -245,7 +246,7 @@ class Reproduction:
         if "--device" in words:  # says where it ran; the profile full takes the GPU by itself
             place = words.index("--device")
             del words[place : place + 2]
-        return shlex.join(words)
+        return command_line(words)
 
     @property
     def where(self) -> str:

@@ -139,7 +139,7 @@ CELLS = Table(
             since=4,
         ),
         Column("counted_bytes", "float", "the same for the whole minibatch, and the weights", "byte", _LOWER, since=4),
-        Column("parameters", "int", "numbers in the network that training changes", since=4),
+        Column("parameter_count", "int", "numbers in the network's parameters", since=4),
         Column("weight_bytes", "float", "memory of them", "byte", since=4),
         Column(
             "planned_batch",

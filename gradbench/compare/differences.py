@@ -49,16 +49,26 @@ def deciding_settings(manifest: Mapping[str, Any]) -> dict[str, str]:
     varied = {_setting(axis) for axis in manifest.get("axes") or ()}
     sections = {key: case.get(key) or {} for key in ("model", "data", "train", "measure")}
     settings = {**DEFAULTS, **dict(flatten(sections))}
-    found = {key: _text(settings[key]) for key in settings if key not in _NOT_DECIDING | varied and "." in key}
+    ignored = _ignored(case)
+    found = {key: _text(settings[key]) for key in settings if key not in ignored | varied and "." in key}
     for number, override in enumerate(_overrides(case), 1):
         found[f"override {number}"] = _text(override)
     return found
 
 
+def _ignored(case: Mapping[str, Any]) -> set[str]:
+    """What moves no number. With a memory limit, measuring time and memory does: it leaves cuDNN its convolutions."""
+    places = (case, *(override["set"] for override in case.get("override") or ()))
+    limited = any(key == "train.memory_limit" and value for place in places for key, value in flatten(place))
+    limited |= any(_setting(axis) == "train.memory_limit" for axis in case.get("matrix") or ())
+    return _NOT_DECIDING - {"measure.cost"} if limited else _NOT_DECIDING
+
+
 def _overrides(case: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The case's overrides, less what decides no number."""
+    ignored = _ignored(case)
     for override in case.get("override") or ():
-        deciding = {key: value for key, value in flatten(override["set"]) if key not in _NOT_DECIDING}
+        deciding = {key: value for key, value in flatten(override["set"]) if key not in ignored}
         if deciding:
             yield {"when": override["when"], "set": deciding}
 

@@ -13,9 +13,10 @@ __all__ = ["environment", "environment_key"]
 def environment(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Name and value of everything that may move a number while settings and source stay the same.
 
-    These are torch's version, the device's kind and name, on a GPU the versions of CUDA and cuDNN, on a CPU the number
-    of threads that share a sum, torch's numeric flags, the variables that set others of torch and NVIDIA's libraries,
-    and the major version of numpy, which draws the bootstrap's samples. What the manifest does not say is left out.
+    These are torch's version, the device's kind and name, on a GPU the versions of CUDA and cuDNN and the variables
+    that set torch's allocator and NVIDIA's libraries, on a CPU the number of threads that share a sum, torch's numeric
+    flags, and the major version of numpy, which draws the bootstrap's samples. What the manifest does not say is left
+    out.
 
     Args:
         manifest: a run's `manifest.json`.
@@ -28,10 +29,9 @@ def environment(manifest: Mapping[str, Any]) -> dict[str, str]:
         "device name": found.get("device_name"),
         "numpy": str(found.get("numpy") or "").partition(".")[0],
         **{f"flag {name}": value for name, value in sorted((found.get("flags") or {}).items())},
-        **(found.get("variables") or {}),
     }
     if kind == "cuda":
-        deciding |= {"CUDA": found.get("cuda"), "cuDNN": found.get("cudnn")}
+        deciding |= {"CUDA": found.get("cuda"), "cuDNN": found.get("cudnn"), **(found.get("variables") or {})}
     elif kind:
         deciding["threads"] = manifest.get("threads")
     return {name: str(value) for name, value in deciding.items() if value not in (None, "")}

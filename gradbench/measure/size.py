@@ -24,7 +24,7 @@ def size(model: nn.Module, strategy: str, pixels: int | None) -> dict[str, Any]:
     weight_bytes = sum(parameter.nbytes for parameter in parameters)
     counted = _counted(model, strategy)
     return {
-        "parameters": sum(parameter.numel() for parameter in parameters),
+        "parameter_count": sum(parameter.numel() for parameter in parameters),
         "weight_bytes": weight_bytes,
         "counted_bytes_per_pixel": counted,
         "counted_bytes": None if counted is None or pixels is None else weight_bytes + counted * pixels,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gradbench.analysis.tables import Run
 from gradbench.report.pack import by_column
+from gradbench.shell import command_line
 
 __all__ = ["packed_cells"]
 
@@ -68,4 +69,4 @@ def _of_all_cells(command: str) -> str:
     """The command without the cells that it chooses."""
     words = shlex.split(command)
     chosen = {place for place, word in enumerate(words) if word == "--cell"}
-    return shlex.join(word for place, word in enumerate(words) if not {place, place - 1} & chosen)
+    return command_line(word for place, word in enumerate(words) if not {place, place - 1} & chosen)

@@ -69,6 +69,7 @@ class CaseRun:
             "torch": self._environment["torch"],
             "device": self._environment["device_name"],
             "threads": self._pool.threads if on_cpu else None,  # how many share a sum decides its rounding
+            **({} if on_cpu else self._environment["variables"]),
         }
 
     def _stored_statuses(self) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import shlex
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from gradbench.runner.cases import Chosen
 from gradbench.runner.options import RunOptions
 from gradbench.runner.pool import Pool
 from gradbench.runner.store import FINISHED
+from gradbench.shell import command_line
 
 __all__ = ["commit", "manifest", "now", "run_id"]
 
@@ -101,7 +101,7 @@ def _command(chosen: Chosen, options: RunOptions, environment: dict[str, Any], j
         words += ["--set", entry]
     for cell in options.only_cells:
         words += ["--cell", cell]
-    return shlex.join([*words, "--device", environment["device"], "--jobs", str(jobs)])
+    return command_line([*words, "--device", environment["device"], "--jobs", str(jobs)])
 
 
 def commit() -> dict[str, Any] | None:

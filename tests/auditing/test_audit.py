@@ -231,7 +231,7 @@ def test_inputs_and_outputs_may_be_nested(kind: str) -> None:
     assert found.verdicts["checkpoint"] == "exact"
     assert found.verdicts["saved-cast:bf16"] in ("below-noise", "rounding", "exact", "unresolved")
     assert found.cells["bytes_per_pixel"].isna().all()
-    assert set(found.cells["parameters"]) == {6 * 8 + 8 + 8 * 3 + 3}
+    assert set(found.cells["parameter_count"]) == {6 * 8 + 8 + 8 * 3 + 3}
     assert set(found.cells["weight_bytes"]) == {4 * (6 * 8 + 8 + 8 * 3 + 3)}
     assert (found.cells["peak_bytes"] > 0).all()
     assert found.faults.empty

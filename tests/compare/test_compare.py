@@ -455,6 +455,38 @@ def test_the_environment_leaves_the_gates(simulate: Simulate, edited: Edited, wi
     assert compare(simulate(), with_manifest(broken, environment=newer)).exit_code == EXIT.FAILED
 
 
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_a_variable_of_the_allocator_is_another_environment_on_a_gpu(
+    simulate: Simulate, edited: Edited, with_manifest: Any, device: str
+) -> None:
+    base = simulate()
+    here = {**base.manifest["environment"], "device": device, "variables": {}}
+    there = {**here, "variables": {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}}
+    more = edited(base, "cells", of("checkpoint"), peak_bytes=lambda old: 1.2 * old)
+    comparison = compare(with_manifest(base, environment=here), with_manifest(more, environment=there))
+    assert comparison.same_environment == (device == "cpu")
+    named = [(one.name, one.base, one.new) for one in comparison.differences]
+    assert named == ([("PYTORCH_CUDA_ALLOC_CONF", "absent", "expandable_segments:True")] if device == "cuda" else [])
+    assert bool(comparison.findings) == (device == "cpu")
+
+
+@pytest.mark.parametrize(
+    ("limit", "decides"),
+    [
+        ({"train": {"memory_limit": 1000}}, True),
+        ({"override": [{"when": {"depth": 4}, "set": {"train.memory_limit": 1000}}]}, True),
+        ({"matrix": {"memory_limit": [1000, 2000]}}, True),
+        ({"train": {"memory_limit": None}}, False),
+    ],
+)
+def test_measuring_memory_decides_what_fits(simulate: Simulate, with_manifest: Any, limit: Any, decides: bool) -> None:
+    base = simulate()
+    settings = {**base.manifest["settings"], **limit}
+    without = {**settings, "measure": {**settings["measure"], "cost": False}}
+    comparison = compare(with_manifest(base, settings=settings), with_manifest(base, settings=without))
+    assert [one.name for one in comparison.differences] == (["measure.cost"] if decides else [])
+
+
 def test_another_commit_is_what_is_judged(simulate: Simulate, with_manifest: Any) -> None:
     comparison = compare(simulate(), with_manifest(simulate(), git={"commit": "fedcba98765432100000", "dirty": True}))
     assert comparison.same_environment

@@ -60,7 +60,7 @@ def test_others_are_held_against_the_reference_and_it_is_not_judged(tmp_path: Pa
     assert rows["stored"]["verdict"] == "exact"
     assert rows["accumulate:2"]["rel_error"] > 0.01
     model = build(Model(name="hybrid", depth=2, width=4, pooling=("channel",)), classes=10, image_size=8)
-    assert {row["parameters"] for row in rows.values()} == {sum(p.numel() for p in model.parameters())}
+    assert {row["parameter_count"] for row in rows.values()} == {sum(p.numel() for p in model.parameters())}
     counted = {name: row["counted_bytes_per_pixel"] is not None for name, row in rows.items()}
     assert counted == {"checkpoint": False, "stored": True, "accumulate:2": False}
 

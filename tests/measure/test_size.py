@@ -16,7 +16,7 @@ def test_the_published_hybrid_network_is_counted_as_printed(strategy: str, a_pix
     with torch.device("meta"):
         network = build(Model(name="hybrid"), classes=10, image_size=32)
     found = size(network, strategy, 512 * 32 * 32)
-    assert (found["parameters"], found["weight_bytes"]) == (3_701_984, 4 * 3_701_984)
+    assert (found["parameter_count"], found["weight_bytes"]) == (3_701_984, 4 * 3_701_984)
     assert found["counted_bytes_per_pixel"] == a_pixel
     assert found["counted_bytes"] == (None if a_pixel is None else 4 * 3_701_984 + a_pixel * 512 * 1024)
 
@@ -24,7 +24,7 @@ def test_the_published_hybrid_network_is_counted_as_printed(strategy: str, a_pix
 def test_of_any_other_network_there_is_no_count() -> None:
     network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(5 * 36, 7, bias=False)).double()
     found = size(network, "stored", 64)
-    assert (found["parameters"], found["weight_bytes"]) == (
+    assert (found["parameter_count"], found["weight_bytes"]) == (
         3 * 5 * 9 + 5 + 5 * 36 * 7,
         8 * (3 * 5 * 9 + 5 + 5 * 36 * 7),
     )

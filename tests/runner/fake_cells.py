@@ -47,6 +47,10 @@ def gpu_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
     return _with_gpus({"cuda": "a test GPU"})
 
 
+def other_allocator_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
+    return gpu_probe(device, say) | {"variables": {"PYTORCH_CUDA_ALLOC_CONF": "roundup:[256:1,>:8]"}}
+
+
 def two_gpus_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
     return _with_gpus({"cuda:0": "a test GPU", "cuda:1": "a test GPU"})
 

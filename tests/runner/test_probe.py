@@ -10,7 +10,7 @@ import torch
 
 from gradbench.errors import EnvironmentError, UsageError
 from gradbench.runner.pool import Task, ask
-from gradbench.runner.probe import describe, devices_of
+from gradbench.runner.probe import _VARIABLES, describe, devices_of
 
 
 def _probe(device: str) -> dict[str, object]:
@@ -35,7 +35,8 @@ def test_it_describes_this_machine() -> None:
 
 
 def test_it_names_the_variables_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTORCH_ALLOC_CONF", raising=False)
+    for name in _VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     assert describe("cpu")["variables"] == {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}

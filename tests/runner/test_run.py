@@ -414,6 +414,15 @@ def test_a_disk_that_fills_up_is_one_sentence_and_loses_no_finished_cell(
     assert again.total() == 2
 
 
+def test_a_cell_that_ran_under_another_variable_is_run_again(planted: Planted) -> None:
+    for probe in ("gpu_probe", "other_allocator_probe", "gpu_probe"):
+        assert planted.run(planted.targets(probe=f"fake_cells:{probe}")) == EXIT.OK
+    assert set(planted.executions().values()) == {2}
+    assert planted.run(planted.targets(probe="fake_cells:other_allocator_probe")) == EXIT.OK
+    assert planted.manifest()["cells_from_store"] == 6
+    assert planted.manifest()["command"].startswith("PYTORCH_CUDA_ALLOC_CONF='roundup:[256:1,>:8]' gradbench run ")
+
+
 def test_the_environment_of_a_stored_cell_is_kept(planted: Planted) -> None:
     planted.run()
     records = [json.loads(path.read_text()) for path in planted.records()]
