@@ -17,7 +17,8 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:
-    return {"device": "cpu", "devices": ["cpu"], "device_name": "a test", "torch": "2.13.0", "gpus": {}}
+    found = {"device": "cpu", "devices": ["cpu"], "device_name": "a test", "torch": "2.13.0"}
+    return {**found, "gpus": {}, "variables": {}}
 
 
 def old_probe(device: str, say: Callable[[str], None]) -> dict[str, Any]:

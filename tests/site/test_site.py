@@ -74,8 +74,8 @@ def test_the_first_page_says_first_what_wants_a_look(pages: dict[str, Any], synt
     assert "3 cases: 1 with a regression, 2 to look at" in page.text
     cases = [one.removeprefix("case-") for one in page.ids if one.startswith("case-")]
     assert cases == ["worse", synthetic.HOSTILE, "steady"]
-    # Of the invented claims two are held, one is not and one was not measured.
-    assert page.text.count("2 of 3 claims held, 1 not measured") == 3
+    # Of the invented claims two are held, one is not, one is undecided and one was not measured.
+    assert page.text.count("2 of 3 claims held, 1 undecided, 1 not measured") == 3
     assert re.search(r"incomplete\s+odd &", page.text)
     assert re.search(r"1 claim not held\s+Steady", page.text)
 
