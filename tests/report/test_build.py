@@ -148,11 +148,11 @@ def test_a_run_without_training_says_so(make_run: Callable[..., Path]) -> None:
 
 def test_what_the_sources_count_stands_beside_what_was_measured_where_they_do(make_run: Callable[..., Path]) -> None:
     run = make_run(train=False, depths=(3, 5), seeds=2)
-    assert "bytes per pixel, counted" in build(run).read_text(encoding="utf-8")
+    assert "the same, by count" in build(run).read_text(encoding="utf-8")
     assert " | bytes/px | counted |\n" in (run / "summary.md").read_text(encoding="utf-8")
     cells = pd.read_csv(run / "cells.csv", dtype=str)
     cells.assign(counted_bytes_per_pixel="").to_csv(run / "cells.csv", index=False)
-    assert "bytes per pixel, counted" not in build(run).read_text(encoding="utf-8")
+    assert "the same, by count" not in build(run).read_text(encoding="utf-8")
     assert " | bytes/px |\n" in (run / "summary.md").read_text(encoding="utf-8")
 
 
