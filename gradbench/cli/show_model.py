@@ -62,8 +62,8 @@ def _print_network(network: nn.Module, settings: Settings) -> None:
     from gradbench.models.network import StagedNetwork
     from gradbench.models.published import PUBLISHED
 
-    parameters = sum(parameter.numel() for parameter in network.parameters())
     if not isinstance(network, StagedNetwork):
+        parameters = sum(parameter.numel() for parameter in network.parameters())
         click.echo(f"\n{parameters:,} parameters, {parameters * 4 / 1e6:.2f} MB in float32")
         return
     click.echo()
@@ -73,7 +73,7 @@ def _print_network(network: nn.Module, settings: Settings) -> None:
     click.echo()
     row = PUBLISHED.get(settings.model.name)
     headers = ["float32", "here", row.where if row else "published"]
-    print_table(headers, list(_size_rows(network, parameters, settings)), headers[1:])
+    print_table(headers, list(_size_rows(network, settings)), headers[1:])
     click.echo("\nBytes a pixel of the image, without weights, their gradients, stem and head:")
     for strategy, rule in RULES.items():
         if strategy == "stored" or rebuilt_bytes(network) is not None:
@@ -94,21 +94,22 @@ def _stage_rows(network: StagedNetwork, image_size: int) -> Iterator[list[str]]:
         yield [str(number), stage.pooling or "", str(stage.channels), size, *map(str, numbers)]
 
 
-def _size_rows(network: StagedNetwork, parameters: int, settings: Settings) -> Iterator[list[str]]:
-    from gradbench.models.arithmetic import rebuilt_bytes, stored_bytes
+def _size_rows(network: StagedNetwork, settings: Settings) -> Iterator[list[str]]:
+    from gradbench.measure.size import size
+    from gradbench.models.arithmetic import RULES
     from gradbench.models.published import PUBLISHED
 
     row = PUBLISHED.get(settings.model.name)
     data = settings.data
     images = f"{data.batch_size} images of {data.image_size}x{data.image_size}"
-    weights = parameters * 4
-    yield ["parameters", f"{parameters:,}", row.parameters if row else ""]
-    yield ["weights, MB", f"{weights / 1e6:.2f}", row.weights if row else ""]
-    for strategy, count in (("stored", stored_bytes(network)), ("reconstruct", rebuilt_bytes(network))):
-        if count is None:
+    found = {strategy: size(network, strategy, data.batch_size * data.image_size**2) for strategy in RULES}
+    yield ["parameters", f"{found['stored']['parameter_count']:,}", row.parameters if row else ""]
+    yield ["weights, MB", f"{found['stored']['weight_bytes'] / 1e6:.2f}", row.weights if row else ""]
+    for strategy, sizes in found.items():
+        if sizes["counted_bytes"] is None:
             continue
         printed = row if row and row.strategy == strategy else None
-        total = (weights + count * data.batch_size * data.image_size**2) / 1e6
+        count, total = sizes["counted_bytes_per_pixel"], sizes["counted_bytes"] / 1e6
         yield [f"{strategy}, bytes a pixel", f"{count:g}", printed.bytes_per_pixel if printed else ""]
         same = printed is not None and (data.batch_size, data.image_size) == (512, 32)
         yield [f"{strategy}, {images} and the weights, MB", f"{total:,.1f}", printed.total if printed and same else ""]

@@ -10,7 +10,7 @@ from gradbench.case.keys import DEFAULTS, flatten, setting_of
 from gradbench.compare.comparison import Difference
 from gradbench.compare.environment import environment
 
-__all__ = ["deciding_settings", "differences"]
+__all__ = ["deciding_settings", "differences", "has_anywhere"]
 
 #: Settings that say what is measured, or where data lie, and move no number of what is measured in both runs.
 _NOT_DECIDING = {
@@ -56,12 +56,17 @@ def deciding_settings(manifest: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def has_anywhere(case: Mapping[str, Any], key: str) -> bool:
+    """Whether any cell of a case, as the manifest has it, may have a setting that is not off."""
+    overrides = [override["set"] for override in case.get("override") or ()]
+    given = [value for place in (case, *overrides) for name, value in flatten(place) if name == key]
+    varied = [value for axis, values in (case.get("matrix") or {}).items() if _setting(axis) == key for value in values]
+    return any([*given, *varied])
+
+
 def _ignored(case: Mapping[str, Any]) -> set[str]:
     """What moves no number. With a memory limit, measuring time and memory does: it leaves cuDNN its convolutions."""
-    places = (case, *(override["set"] for override in case.get("override") or ()))
-    limited = any(key == "train.memory_limit" and value for place in places for key, value in flatten(place))
-    limited |= any(_setting(axis) == "train.memory_limit" for axis in case.get("matrix") or ())
-    return _NOT_DECIDING - {"measure.cost"} if limited else _NOT_DECIDING
+    return _NOT_DECIDING - {"measure.cost"} if has_anywhere(case, "train.memory_limit") else _NOT_DECIDING
 
 
 def _overrides(case: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

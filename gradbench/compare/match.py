@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from gradbench.analysis.tables import Run
-from gradbench.case.keys import flatten
 from gradbench.compare.comparison import Coverage
-from gradbench.compare.differences import deciding_settings
+from gradbench.compare.differences import deciding_settings, has_anywhere
 from gradbench.results import TABLES
 
 __all__ = ["BASE", "NEW", "Matched", "by", "label", "match", "plain"]
@@ -102,11 +101,8 @@ def _new_names(base: Run, new: Run, axes: Sequence[str]) -> dict[str, str]:
 
 def _searches(manifest: Mapping[str, Any]) -> bool:
     """Whether cuDNN timed its convolutions in any cell of a run: what it takes differs from one run to the next."""
-    case = manifest.get("settings") or {}
-    places = (case.get("train") or {}, case.get("matrix") or {}, *(one["set"] for one in case.get("override") or ()))
-    named = (value for place in places for key, value in flatten(place) if key.endswith("cudnn_benchmark"))
     on_gpu = str((manifest.get("environment") or {}).get("device") or "").startswith("cuda")
-    return on_gpu and any(True in value if isinstance(value, list) else value for value in named)
+    return on_gpu and has_anywhere(manifest.get("settings") or {}, "train.cudnn_benchmark")
 
 
 def _coverage(base: Run, new: Run, axes: Sequence[str], names: Mapping[str, str]) -> Coverage:
