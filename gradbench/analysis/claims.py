@@ -113,11 +113,11 @@ def _decide(
     if claim.profiles and profile not in claim.profiles:
         return {**row, "reason": f"asked of the profile {' or '.join(claim.profiles)} only"}
     try:
-        values, why = _per_seed(tables, claim.value, axes)
+        values, why, notes = _per_seed(tables, claim.value, axes)
         for other, combine in ((claim.minus, pd.Series.sub), (claim.divided_by, pd.Series.div)):
             if other is not None:
-                theirs, more = _per_seed(tables, other, axes)
-                why += more
+                theirs, *more = _per_seed(tables, other, axes)
+                why, notes = why + more[0], notes + more[1]
                 with np.errstate(invalid="ignore", divide="ignore"):
                     values = combine(values, theirs)
     except NothingMatchesError as error:
@@ -125,7 +125,7 @@ def _decide(
     numbers = values.dropna()
     absent = len(values) - len(numbers)
     details = f" ({', '.join(dict.fromkeys(why))})" if why else ""
-    reason = f"{absent} of {len(values)} seeds have no number{details}" if absent else ""
+    reason = "; ".join([f"{absent} of {len(values)} seeds have no number{details}"] * (absent > 0) + notes)
     if numbers.empty:
         return {**row, "reason": reason}
     value = median(numbers)
@@ -150,8 +150,8 @@ def _holds(test: str, value: float) -> bool:
 
 def _per_seed(
     tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[str, ...]
-) -> tuple[pd.Series, list[str]]:
-    """The quantity for each seed that should have it (index: seed), nan where it has none, and why it has none.
+) -> tuple[pd.Series, list[str], list[str]]:
+    """The quantity for each seed that should have it (index: seed), nan where it has none; why, and what was assumed.
 
     Raises:
         NothingMatchesError: nothing to read it from.
@@ -173,7 +173,8 @@ def _per_seed(
         why.append(f"cells where it is nan: {count}")
     if quantity.slope_over is not None and np.isinf(cells["value"]).any():
         why.append("a slope has no number where one of its points is infinite")
-    return values, why
+    count = int(cells["diverged"].sum())
+    return values, why, [f"{count} diverged and count{'s' * (count == 1)} as {quantity.diverged:g}"] if count else []
 
 
 def per_cell(rows: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
@@ -195,7 +196,8 @@ def _slopes(cells: pd.DataFrame, over: str) -> pd.Series:
 def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataFrame:
     """The rows that were measured: cell, strategy, seed, the value and, for a slope, the place on the axis.
 
-    nan is a result, except in `cells`, where it is also an empty field, and in rows that have no number by design.
+    nan is a result, except in `cells`, where it is also an empty field, and in rows that have no number by design. What
+    has the number that the quantity gives to `diverged` trainings is marked.
 
     Raises:
         NothingMatchesError: there is none.
@@ -208,6 +210,10 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
         raise NothingMatchesError(f"{table} has no column {quantity.column!r}")
     frame = select(frame, quantity.where, table)
     values = frame[quantity.column]
+    diverged = pd.Series(False, frame.index)
+    if quantity.diverged is not None:
+        diverged = values.isna() & (frame["status"] == "diverged")
+        values = values.mask(diverged, quantity.diverged)
     present = values.notna() & (values.astype(str) != "")
     if table == "cells":
         present &= frame["status"] != "missing"
@@ -216,7 +222,7 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
     if table != "cells" and pd.api.types.is_numeric_dtype(values):
         by_design = _NONE_BY_DESIGN.get(quantity.column)
         present = ~by_design(frame) if by_design else pd.Series(True, frame.index)
-    rows, values = frame[present], values[present]
+    rows, values, diverged = frame[present], values[present], diverged[present]
     if quantity.within == "share":
         if quantity.equals is None:
             raise NothingMatchesError(f"the share of {where} needs `equals`")
@@ -226,6 +232,7 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
         if values.isna().all():
             raise NothingMatchesError(f"{where} holds words, of which only the share can be taken")
     columns = {"cell": rows["cell"], "strategy": rows["strategy"], "seed": rows["seed"], "value": values}
+    columns["diverged"] = diverged
     if quantity.slope_over is not None:
         if quantity.slope_over not in rows:
             raise NothingMatchesError(f"{table} has no column {quantity.slope_over!r} for the slope")

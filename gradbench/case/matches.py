@@ -95,6 +95,10 @@ def _check_quantity(
         )
     if (quantity.within == "share") != (quantity.equals is not None):
         yield Mistake((*place, "equals"), 'belongs to within = "share": both or neither are allowed')
+    if quantity.diverged is not None and (quantity.table != "cells" or quantity.within == "share"):
+        yield Mistake(
+            (*place, "diverged"), "belongs to numbers of the table cells, not to its words, nor to other tables"
+        )
     if quantity.slope_over is not None:
         yield from _check_axis(quantity.slope_over, (*place, "slope_over"), plans, faulty)
     yield from _check_match(quantity.where, (*place, "where"), plans, faulty, quantity.table)

@@ -251,6 +251,8 @@ class Quantity(Section):
     """An axis: the number of a seed is the least-squares slope of its cells over it."""
     across: Literal["min", "median", "mean", "max"] = "median"
     """How the cells of one seed become one number, where there is no `slope_over`."""
+    diverged: float | None = None
+    """Of `cells`: what a training that diverged counts as, 0.1 for the accuracy of ten classes; without it, nothing."""
 
 
 class Claim(Section):

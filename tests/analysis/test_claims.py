@@ -177,6 +177,34 @@ def test_the_seeds_of_both_quantities_count(tables: dict[str, pd.DataFrame], key
     assert row["reason"].startswith("3 of 5 seeds have no number")
 
 
+def test_diverged_training_counts_as_the_case_says(tables: dict[str, pd.DataFrame]) -> None:
+    where = {"model": "a", "slope": 0.2, "strategy": "approximate:4"}
+    cells = tables["cells"]
+    lost = (cells["model"] == "a") & (cells["slope"] == 0.2) & (cells["depth"] == 8) & (cells["seed"] < 3)
+    lost &= cells["strategy"] == "approximate:4"
+    cells.loc[lost, "status"], cells.loc[lost, "accuracy"] = "diverged", math.nan
+    value = {"table": "cells", "column": "accuracy", "where": where, "across": "mean"}
+    row = decide(tables, value | {"diverged": 0.125})
+    seeds = [
+        statistics.mean(
+            0.125 if math.isnan(one["accuracy"]) else one["accuracy"] for one in rows_of(cells, seed=seed, **where)
+        )
+        for seed in range(5)
+    ]
+    assert row["value"] == pytest.approx(statistics.median(seeds))
+    assert row["seeds"] == 5
+    assert row["reason"] == "3 diverged and count as 0.125"
+    assert decide(tables, value)["seeds"] == 2
+
+
+def test_only_diverged_cells_count_as_diverged(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    cells.loc[cells["seed"] == 1, ["status", "accuracy"]] = ["oom", math.nan]
+    row = decide(tables, {"table": "cells", "column": "accuracy", "where": {"depth": 2}, "diverged": 0.1})
+    assert row["seeds"] == 4
+    assert "diverged" not in row["reason"]
+
+
 def test_diverged_training_leaves_the_gradients_that_were_measured(tables: dict[str, pd.DataFrame]) -> None:
     tables["cells"].loc[tables["cells"]["depth"] == 8, "status"] = "diverged"
     row = decide(tables, {"table": "gradients", "column": "rel_error"}, "> -1e9")
