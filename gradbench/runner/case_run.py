@@ -32,7 +32,31 @@ from gradbench.runner.store import FINISHED, Record, Store, cells_folder
 from gradbench.runner.tables import absent, cell_status, failure_rows, problem
 from gradbench.runner.worker import load_target
 
-__all__ = ["CaseRun"]
+__all__ = ["CaseRun", "keyed"]
+
+
+def keyed(chosen: Chosen, environment: dict[str, Any], threads: int) -> list[Planned]:
+    """The cells of a case, each with the key that its result has in that environment.
+
+    Args:
+        chosen: the case.
+        environment: what the probe found.
+        threads: CPU threads of each cell, which decide numbers on a CPU alone.
+    """
+    sources = Sources()
+    on_cpu = environment["device"] == "cpu"
+
+    def deciding(settings: Settings) -> dict[str, Any]:
+        """What decides a cell's numbers beside its settings, seed and data."""
+        return {
+            "source": sources.of(settings),
+            "torch": environment["torch"],
+            "device": environment["device_name"],
+            "threads": threads if on_cpu else None,  # how many share a sum decides its rounding
+            **({} if on_cpu else environment["variables"]),
+        }
+
+    return plan(expand(chosen.case, chosen.name), deciding, data.identity)
 
 
 class CaseRun:
@@ -54,23 +78,11 @@ class CaseRun:
         self._out = options.out / chosen.name
         self._store = Store(cells_folder(self._out, options.night), note=show.note)
         jobs = options.jobs or default_jobs(environment["devices"], chosen.case.cells_per_gpu)
-        self._pool = Pool(jobs, max(1, cores() // jobs), options.timeout, targets.preload)
-        self._sources = Sources()
-        everything = plan(expand(chosen.case, chosen.name), self._deciding, data.identity)
+        self._pool = Pool(jobs, options.threads or max(1, cores() // jobs), options.timeout, targets.preload)
+        everything = keyed(chosen, environment, self._pool.threads)
         self._planned = chosen_cells(everything, options.only_cells)
         self._statuses = {} if options.fresh else dict(self._stored_statuses())
         self._todo = [one for one in self._planned if self._is_wanted(self._statuses.get(one.key))]
-
-    def _deciding(self, settings: Settings) -> dict[str, Any]:
-        """What decides a cell's numbers beside its settings, seed and data."""
-        on_cpu = self._environment["device"] == "cpu"
-        return {
-            "source": self._sources.of(settings),
-            "torch": self._environment["torch"],
-            "device": self._environment["device_name"],
-            "threads": self._pool.threads if on_cpu else None,  # how many share a sum decides its rounding
-            **({} if on_cpu else self._environment["variables"]),
-        }
 
     def _stored_statuses(self) -> Iterator[tuple[str, str]]:
         for one in self._planned:
@@ -113,6 +125,20 @@ class CaseRun:
             gates: the gate of each device.
         """
         self._show.note(self._chosen.why)
+        ran = self._run_cells(gates) if self._options.only else set()
+        code = EXIT.OK
+        if self._statuses:
+            code = self._report(ran)
+        done = sum(self._statuses.get(one.key) in FINISHED for one in self._planned)
+        if done < len(self._planned):
+            code = max(code, EXIT.INCOMPLETE)
+            lead = "interrupted: " if self._interrupt() else ""
+            command = "the same command" if self._options.only else "on such a machine `gradbench run`"
+            print(f"{lead}{done} of {len(self._planned)} cells are finished; {command} goes on with the others")
+        return code
+
+    def _run_cells(self, gates: dict[str, Gate]) -> set[str]:
+        """Run them into the store and return the keys of those that were run."""
         make_writable(self._store.folder)
         for settings in dict.fromkeys(one.cell.settings.data for one in self._todo):
             name = f"data set {settings.name}"
@@ -126,21 +152,9 @@ class CaseRun:
                 "warning: the GPUs differ in kind, and so may the numbers of a cell with the one that it runs on; "
                 "--device cuda:N, or CUDA_VISIBLE_DEVICES, chooses"
             )
-        ran = self._run_cells(gates)
-        code = EXIT.OK
-        if self._statuses:
-            code = self._report(ran)
-        done = sum(self._statuses.get(one.key) in FINISHED for one in self._planned)
-        if done < len(self._planned):
-            code = max(code, EXIT.INCOMPLETE)
-            lead = "interrupted: " if self._interrupt() else ""
-            print(f"{lead}{done} of {len(self._planned)} cells are finished; the same command goes on with the others")
-        return code
-
-    def _run_cells(self, gates: dict[str, Gate]) -> set[str]:
-        """Run them into the store and return the keys of those that were run."""
-        environment = hashlib.sha256(json.dumps(self._environment, sort_keys=True).encode()).hexdigest()[:12]
-        self._store.write_environment(environment, self._environment)
+        about = {**self._environment, "jobs": self._pool.jobs, "threads": self._pool.threads}
+        environment = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
+        self._store.write_environment(environment, about)
         todo = {one.label: one for one in in_running_order(self._todo)}
         if self._options.fresh:
             for one in todo.values():

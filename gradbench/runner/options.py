@@ -21,7 +21,8 @@ class RunOptions:
         device: "auto", "cpu", "cuda" (all GPUs) or "cuda:N".
         out: the folder that gets a folder for each case.
         jobs: cells at a time, on all GPUs together; None for what suits the machine.
-        only: of the cells not finished, run the "failed", the "missing" (never run) or both.
+        threads: CPU threads of each; None for the cores divided by the jobs.
+        only: of the cells not finished, run the "failed", the "missing" (never run), both, or none.
         only_cells: ids or labels of the only cells that belong to the run, which then decides no claim; empty for all.
         fresh: run every cell again, whatever the store has.
         dry_run: say what would be run.
@@ -38,6 +39,7 @@ class RunOptions:
     device: str = "auto"
     out: Path = Path("reports")
     jobs: int | None = None
+    threads: int | None = None
     only: frozenset[str] = frozenset({"failed", "missing"})
     only_cells: tuple[str, ...] = ()
     fresh: bool = False

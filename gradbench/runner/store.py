@@ -80,6 +80,16 @@ class Store:
         """Keep what the id `name` in a record stands for."""
         write_atomic(self.folder / f"environment-{name}.json", json.dumps(environment, indent=2) + "\n")
 
+    def environments(self) -> dict[str, dict[str, Any]]:
+        """What cells ran in, by the id that their records have; what cannot be read is left out."""
+        found = {}
+        for path in sorted(self.folder.glob("environment-*.json")):
+            try:
+                found[path.stem.removeprefix("environment-")] = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                self._note(f"{path}: damaged, so its cells cannot be told from others")
+        return found
+
     def log(self, key: str) -> Path:
         """The file for what the cell's process prints; kept where the cell fails."""
         return self.folder / f"{key}.log"
