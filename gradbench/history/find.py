@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gradbench.errors import UsageError, did_you_mean
 from gradbench.history.baselines import baseline_of
 from gradbench.history.series import read_manifest, series_of
 
-__all__ = ["find_run", "is_run", "previous", "runs_of"]
+__all__ = ["earlier", "find_run", "is_run", "runs_of"]
 
 _LATEST = "latest"
 _BASELINE = "baseline"
+#: The manifests of runs in a case's folder; what begins with a dot is no run's.
+_RUNS = "[!.]*/manifest.json"
 _WORD = re.compile(rf"{_LATEST}(~(?P<back>\d+))?|{_BASELINE}")
 
 
@@ -56,20 +60,25 @@ def find_run(text: str, out: Path, like: Path | None = None) -> Path:
 
 def runs_of(case_folder: Path) -> list[Path]:
     """The folders of the runs in `case_folder`, the oldest first by the time at which they ended."""
-    return sorted((path.parent for path in case_folder.glob("[!.]*/manifest.json")), key=_age)
+    return sorted((path.parent for path in case_folder.glob(_RUNS)), key=_age)
 
 
-def previous(run_folder: Path) -> Path | None:
-    """The newest earlier run of the same case, profile, sets and environment; None for the first.
+def earlier(run_folder: Path) -> Iterator[Path]:
+    """The earlier runs of the same case, profile, sets and environment, the newest first.
+
+    What lies beside them and has no manifest that can be read is none.
 
     Raises:
         UsageError: `run_folder` is not the folder of a run.
     """
-    series = series_of(read_manifest(run_folder))
-    for other in reversed(_before(run_folder)):
-        if series_of(read_manifest(other)) == series:
-            return other
-    return None
+    run_folder = _named(run_folder)
+    series, age = series_of(read_manifest(run_folder)), _age(run_folder)
+    found = {}
+    for path in run_folder.parent.glob(_RUNS):
+        with suppress(UsageError):
+            if series_of(read_manifest(path.parent)) == series:
+                found[path.parent] = _age(path.parent)
+    return iter(sorted((run for run in found if found[run] < age), key=lambda run: found[run], reverse=True))
 
 
 def _folder(path: Path, out: Path) -> Path:
@@ -99,10 +108,14 @@ def _back(newest: Path, back: int) -> Path:
 
 def _before(run_folder: Path) -> list[Path]:
     """The runs beside `run_folder` that ended before it, the oldest first."""
-    if run_folder.name in ("", ".."):
-        run_folder = run_folder.resolve()
+    run_folder = _named(run_folder)
     age = _age(run_folder)
     return [run for run in runs_of(run_folder.parent) if _age(run) < age]
+
+
+def _named(run_folder: Path) -> Path:
+    """The same folder by a path whose parent is the folder that holds it."""
+    return run_folder.resolve() if run_folder.name in ("", "..") else run_folder
 
 
 def _age(run_folder: Path) -> tuple[str, int, str]:

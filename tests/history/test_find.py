@@ -9,7 +9,7 @@ import pytest
 
 from gradbench.errors import UsageError
 from gradbench.history.baselines import accept
-from gradbench.history.find import find_run, is_run, previous, runs_of
+from gradbench.history.find import earlier, find_run, is_run, runs_of
 
 if TYPE_CHECKING:
     from conftest import Reports
@@ -98,11 +98,13 @@ def test_runs_are_ordered_by_the_time_at_which_they_ended(reports: Reports) -> N
     assert runs_of(reports.out / "absent") == []
 
 
-def test_the_previous_run_is_the_newest_earlier_one_of_its_series(reports: Reports) -> None:
+def test_earlier_runs_are_those_of_its_series_the_newest_first(reports: Reports) -> None:
     first = reports.add("1", sets=["seeds=2", "train.steps=3"])
     reports.add("2", torch="2.9.0", sets=["seeds=2", "train.steps=3"])
     reports.add("3", profile=None, sets=["seeds=2", "train.steps=3"])
     reports.add("4", sets=["seeds=2"])
-    last = reports.add("5", sets=["train.steps=9", "train.steps=3", "seeds=2"])
-    assert previous(last) == first
-    assert previous(first) is None
+    second = reports.add("5", sets=["seeds=2", "train.steps=3"])
+    (reports.add("6", sets=["seeds=2", "train.steps=3"]) / "manifest.json").write_text("cut o")
+    last = reports.add("7", sets=["train.steps=9", "train.steps=3", "seeds=2"])
+    assert list(earlier(last)) == [second, first]
+    assert list(earlier(first)) == []

@@ -51,6 +51,12 @@ def test_the_next_run_says_what_changed_before_its_claims(runs: list[Path]) -> N
     assert runs[0].name in (runs[1] / "summary.md").read_text(encoding="utf-8")
 
 
+def test_an_earlier_run_that_cannot_be_read_is_passed_over(runs: list[Path]) -> None:
+    (runs[0] / "gradients.csv").unlink()
+    assert change_since(read_run(runs[1])) is None
+    assert 'id="change"' not in build(runs[1]).read_text(encoding="utf-8")
+
+
 def test_a_hostile_name_in_a_finding_stays_text(runs: list[Path]) -> None:
     for folder in runs:
         for name in ("cells", "gradients", "activations"):
