@@ -112,12 +112,15 @@ def _decide(
     }
     if claim.profiles and profile not in claim.profiles:
         return {**row, "reason": f"asked of the profile {' or '.join(claim.profiles)} only"}
+    assumed = []
     try:
-        values, why, notes = _per_seed(tables, claim.value, axes)
+        values, why, mine = _per_seed(tables, claim.value, axes)
+        assumed.append(mine)
         for other, combine in ((claim.minus, pd.Series.sub), (claim.divided_by, pd.Series.div)):
             if other is not None:
-                theirs, *more = _per_seed(tables, other, axes)
-                why, notes = why + more[0], notes + more[1]
+                theirs, more, mine = _per_seed(tables, other, axes)
+                why += more
+                assumed.append(mine)
                 with np.errstate(invalid="ignore", divide="ignore"):
                     values = combine(values, theirs)
     except NothingMatchesError as error:
@@ -125,20 +128,33 @@ def _decide(
     numbers = values.dropna()
     absent = len(values) - len(numbers)
     details = f" ({', '.join(dict.fromkeys(why))})" if why else ""
-    reason = "; ".join([f"{absent} of {len(values)} seeds have no number{details}"] * (absent > 0) + notes)
+    reason = f"{absent} of {len(values)} seeds have no number{details}" if absent else ""
     if numbers.empty:
         return {**row, "reason": reason}
     value = median(numbers)
     low, high = interval(numbers)
-    row = {**row, "value": value, "low": low, "high": high, "seeds": len(numbers), "reason": reason}
+    row = {**row, "value": value, "low": low, "high": high, "seeds": len(numbers)}
+    notes = _notes(pd.concat(assumed), numbers.index)
     outcomes = {_holds(claim.test, median([*numbers, *[end] * absent])) for end in (-np.inf, np.inf)}
     if len(outcomes) > 1:
-        return {**row, "status": UNDECIDED, "reason": f"{reason}, and they could turn the median"}
-    held = outcomes.pop()
-    if len(numbers) > 1 and {_holds(claim.test, low), _holds(claim.test, high)} != {held}:
-        unclear = f"the interval over {len(numbers)} seeds does not clear the number"
-        return {**row, "status": UNDECIDED, "reason": f"{reason}; {unclear}" if reason else unclear}
-    return {**row, "status": HELD if held else NOT_HELD}
+        status, reason = UNDECIDED, f"{reason}, and they could turn the median"
+    else:
+        held = outcomes.pop()
+        status = HELD if held else NOT_HELD
+        if len(numbers) > 1 and {_holds(claim.test, low), _holds(claim.test, high)} != {held}:
+            unclear = f"the interval over {len(numbers)} seeds does not clear the number"
+            status, reason = UNDECIDED, f"{reason}; {unclear}" if reason else unclear
+    return {**row, "status": status, "reason": "; ".join([*[reason] * bool(reason), *notes])}
+
+
+def _notes(assumed: pd.DataFrame, seeds: pd.Index) -> list[str]:
+    """Say how many trainings of these seeds diverged, and what they count as."""
+    counted = assumed[assumed["seed"].isin(seeds)].drop_duplicates(["cell", "strategy", "value"])
+    notes = []
+    for (strategy, value), rows in counted.groupby(["strategy", "value"], sort=False):
+        count = "1 training" if len(rows) == 1 else f"{len(rows)} trainings"
+        notes.append(f"{count} with {strategy} diverged and {'counts' if len(rows) == 1 else 'count'} as {value:g}")
+    return notes
 
 
 def _holds(test: str, value: float) -> bool:
@@ -150,8 +166,8 @@ def _holds(test: str, value: float) -> bool:
 
 def _per_seed(
     tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[str, ...]
-) -> tuple[pd.Series, list[str], list[str]]:
-    """The quantity for each seed that should have it (index: seed), nan where it has none; why, and what was assumed.
+) -> tuple[pd.Series, list[str], pd.DataFrame]:
+    """The quantity for each seed that should have it (index: seed), nan where it has none and why; what was assumed.
 
     Raises:
         NothingMatchesError: nothing to read it from.
@@ -173,8 +189,7 @@ def _per_seed(
         why.append(f"cells where it is nan: {count}")
     if quantity.slope_over is not None and np.isinf(cells["value"]).any():
         why.append("a slope has no number where one of its points is infinite")
-    count = int(cells["diverged"].sum())
-    return values, why, [f"{count} diverged and count{'s' * (count == 1)} as {quantity.diverged:g}"] if count else []
+    return values, why, rows[rows["diverged"]]
 
 
 def per_cell(rows: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
@@ -212,7 +227,8 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
     values = frame[quantity.column]
     diverged = pd.Series(False, frame.index)
     if quantity.diverged is not None:
-        diverged = values.isna() & (frame["status"] == "diverged")
+        trained = pd.Series(_pairs(frame).isin(_pairs(tables["training"])), frame.index)
+        diverged = values.isna() & (frame["status"] == "diverged") & trained
         values = values.mask(diverged, quantity.diverged)
     present = values.notna() & (values.astype(str) != "")
     if table == "cells":

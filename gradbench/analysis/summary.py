@@ -10,6 +10,7 @@ import pandas as pd
 
 from gradbench.analysis.answer import answer
 from gradbench.analysis.axes import Axes, read_axes
+from gradbench.analysis.divergence import diverged_trainings
 from gradbench.analysis.extrapolation import changes
 from gradbench.analysis.floors import floors
 from gradbench.analysis.held_against import held_against
@@ -31,7 +32,7 @@ class Summary:
         others: the verdicts on the other strategies, in lines that their names begin.
         footing: what the verdicts rest on: a reference other than stored training, the floors under every error, how
             far errors are below SGD's noise, and where that would change.
-        warnings: how many verdicts want more minibatches than the run measured.
+        warnings: which trainings diverged, and how many verdicts want more minibatches than the run measured.
         claims: rows of `results.CLAIMS`.
         counts: rows of `cells` (a cell and a strategy) by status.
         by_setting: a row a setting, see `gradbench.analysis.settings.by_setting`.
@@ -71,7 +72,7 @@ def summarise_run(run: Run) -> Summary:
         sentence=answered or verdict_sentence(settings, axes, first),
         others=other_lines(settings, axes, None if answered else first),
         footing=(*held_against(run), *floors(run), *below_noise(run), *changes(run)),
-        warnings=too_few_minibatches(run),
+        warnings=(*diverged_trainings(run), *too_few_minibatches(run)),
         claims=tuple({str(key): value for key, value in row.items()} for row in claims),
         counts={str(status): int(count) for status, count in cells["status"].value_counts().items()},
         by_setting=settings,

@@ -16,6 +16,9 @@ from gradbench.results import TABLES
 
 __all__ = ["check_answer", "check_claims", "check_conditions", "check_references"]
 
+#: What a training that diverged has none of.
+_TRAINED = (("cells", "accuracy"), ("cells", "loss"))
+
 
 def check_conditions(
     table: str, conditions: Mapping[int, Override | Exclude], plans: Sequence[Plan], faulty: frozenset[str]
@@ -95,10 +98,8 @@ def _check_quantity(
         )
     if (quantity.within == "share") != (quantity.equals is not None):
         yield Mistake((*place, "equals"), 'belongs to within = "share": both or neither are allowed')
-    if quantity.diverged is not None and (quantity.table != "cells" or quantity.within == "share"):
-        yield Mistake(
-            (*place, "diverged"), "belongs to numbers of the table cells, not to its words, nor to other tables"
-        )
+    if quantity.diverged is not None and (quantity.table, quantity.column) not in _TRAINED:
+        yield Mistake((*place, "diverged"), "belongs to accuracy and loss of cells, which training alone gives")
     if quantity.slope_over is not None:
         yield from _check_axis(quantity.slope_over, (*place, "slope_over"), plans, faulty)
     yield from _check_match(quantity.where, (*place, "where"), plans, faulty, quantity.table)

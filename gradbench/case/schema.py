@@ -252,7 +252,7 @@ class Quantity(Section):
     across: Literal["min", "median", "mean", "max"] = "median"
     """How the cells of one seed become one number, where there is no `slope_over`."""
     diverged: float | None = None
-    """Of `cells`: what a training that diverged counts as, 0.1 for the accuracy of ten classes; without it, nothing."""
+    """Of `accuracy` and `loss` in `cells`: what a training that diverged counts as, for example 0.1 for ten classes."""
 
 
 class Claim(Section):

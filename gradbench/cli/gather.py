@@ -40,11 +40,14 @@ def command(
     verbose: int,
     folders: tuple[Path, ...],
 ) -> None:
-    """Build the run of a case from cells that ran elsewhere, in several stays or on several machines, and run none.
+    """Build the run of a case from cells that ran elsewhere, in several sittings or on several machines, and run none.
 
-    FROM are folders of reports, each with the cells that one `gradbench run` of the case has finished there, whatever
-    part of the matrix it was of. The cells go into the store of --out, where `gradbench run` goes on with those that
-    are missing; tables and report are of all of them. All must have run on machines of one kind with the same torch.
+    FROM are folders of reports, of a case in them, or of its cells (.cells), whatever part of the matrix each has. Name
+    the whole table: with --set only what is changed in all of it. The cells, and what others had begun, go into the
+    store of --out; tables and report are of all of them, and `gradbench run` goes on with those that are missing.
+
+    A run has one kind of machine: the same GPU, or processor and number of threads, with the same torch. Of several
+    kinds the one with most cells is taken; of one cell's results the newest that came to its end.
     """
     from gradbench.runner.gather import gather
     from gradbench.runner.options import RunOptions

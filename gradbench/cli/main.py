@@ -17,7 +17,7 @@ __all__ = ["cli", "main"]
 #: Each verb's file in this package, in the order of the help text, with its line there.
 VERBS = {
     "run": "Run cases: every cell that is not finished yet, then the report.",
-    "gather": "Build a run from cells that ran elsewhere, in several stays or on several machines.",
+    "gather": "Build a run from cells that ran elsewhere, in several sittings or on several machines.",
     "list": "List the shipped cases, or the strategies, models or data sets.",
     "show": "Show a case with its profile applied, or the verdicts of a run.",
     "report": "Rebuild a run's report from its tables.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from gradbench.runner.cases import Chosen
 from gradbench.runner.fingerprint import Sources
 from gradbench.runner.folder import write_run
 from gradbench.runner.gate import Gate
-from gradbench.runner.manifest import manifest, now
+from gradbench.runner.manifest import command, manifest, now
 from gradbench.runner.options import RunOptions, Targets
 from gradbench.runner.plan import Planned, chosen_cells, cores, default_jobs, in_running_order, plan
 from gradbench.runner.pool import Outcome, Pool, Task, ask
@@ -133,9 +134,15 @@ class CaseRun:
         if done < len(self._planned):
             code = max(code, EXIT.INCOMPLETE)
             lead = "interrupted: " if self._interrupt() else ""
-            command = "the same command" if self._options.only else "on such a machine `gradbench run`"
-            print(f"{lead}{done} of {len(self._planned)} cells are finished; {command} goes on with the others")
+            print(f"{lead}{done} of {len(self._planned)} cells are finished; {self._again()} goes on with the others")
         return code
+
+    def _again(self) -> str:
+        """What to call for the cells that are missing."""
+        if self._options.only:
+            return "the same command"
+        words = command(self._chosen, self._options, self._environment, self._pool.jobs)
+        return f"on such a machine `{words} --out {shlex.quote(str(self._options.out))}`"
 
     def _run_cells(self, gates: dict[str, Gate]) -> set[str]:
         """Run them into the store and return the keys of those that were run."""

@@ -18,7 +18,7 @@ from gradbench.runner.pool import Pool
 from gradbench.runner.store import FINISHED
 from gradbench.shell import command_line
 
-__all__ = ["commit", "manifest", "now", "run_id"]
+__all__ = ["command", "commit", "manifest", "now", "run_id"]
 
 
 def now() -> str:
@@ -66,7 +66,7 @@ def manifest(
         "only_cells": list(options.only_cells),
         "night": options.night,
         "argv": list(options.argv),
-        "command": _command(chosen, options, environment, pool.jobs),
+        "command": command(chosen, options, environment, pool.jobs),
         "gradbench": gradbench.__version__,
         "git": commit(),
         "axes": chosen.case.matrix,
@@ -92,7 +92,7 @@ def run_id(profile: str | None) -> str:
     return "-".join(part for part in parts if part)
 
 
-def _command(chosen: Chosen, options: RunOptions, environment: dict[str, Any], jobs: int) -> str:
+def command(chosen: Chosen, options: RunOptions, environment: dict[str, Any], jobs: int) -> str:
     """The command line that repeats a run, with nothing left to the machine it runs on."""
     words = [f"{name}={value}" for name, value in environment["variables"].items()]
     words += ["gradbench", "run", "--case", chosen.word]

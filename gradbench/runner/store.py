@@ -19,6 +19,8 @@ Rows = dict[str, list[dict[str, Any]]]
 
 #: Cells that are skipped on the next run; those with another status are run again.
 FINISHED = ("ok", "diverged", "excluded")
+#: What of an environment decides which numbers a cell has.
+_DECIDING = {"device", "devices", "device_name", "gpus", "torch", "variables"}
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,13 @@ class Store:
         found = {}
         for path in sorted(self.folder.glob("environment-*.json")):
             try:
-                found[path.stem.removeprefix("environment-")] = json.loads(path.read_text(encoding="utf-8"))
+                environment = json.loads(path.read_text(encoding="utf-8"))
+                whole = isinstance(environment, dict) and environment.keys() >= _DECIDING
             except (OSError, ValueError):
+                whole = False
+            if whole:
+                found[path.stem.removeprefix("environment-")] = environment
+            else:
                 self._note(f"{path}: damaged, so its cells cannot be told from others")
         return found
 

@@ -177,32 +177,59 @@ def test_the_seeds_of_both_quantities_count(tables: dict[str, pd.DataFrame], key
     assert row["reason"].startswith("3 of 5 seeds have no number")
 
 
-def test_diverged_training_counts_as_the_case_says(tables: dict[str, pd.DataFrame]) -> None:
-    where = {"model": "a", "slope": 0.2, "strategy": "approximate:4"}
+@pytest.fixture
+def collapsed(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Trainings at depth 8 and slope 0.2 diverged: of model a the second strategy's, in seeds 0, 1 and 2."""
     cells = tables["cells"]
-    lost = (cells["model"] == "a") & (cells["slope"] == 0.2) & (cells["depth"] == 8) & (cells["seed"] < 3)
-    lost &= cells["strategy"] == "approximate:4"
-    cells.loc[lost, "status"], cells.loc[lost, "accuracy"] = "diverged", math.nan
+    at = (cells["model"] == "a") & (cells["slope"] == 0.2) & (cells["depth"] == 8) & (cells["seed"] < 3)
+    at &= cells["strategy"] == "approximate:4"
+    cells.loc[at, "status"], cells.loc[at, "accuracy"] = "diverged", math.nan
+    return tables | {"training": cells[["cell", "strategy"]].assign(step=1)}
+
+
+def test_diverged_training_counts_as_the_case_says(collapsed: dict[str, pd.DataFrame]) -> None:
+    where = {"model": "a", "slope": 0.2, "strategy": "approximate:4"}
     value = {"table": "cells", "column": "accuracy", "where": where, "across": "mean"}
-    row = decide(tables, value | {"diverged": 0.125})
-    seeds = [
-        statistics.mean(
-            0.125 if math.isnan(one["accuracy"]) else one["accuracy"] for one in rows_of(cells, seed=seed, **where)
-        )
-        for seed in range(5)
-    ]
+    row = decide(collapsed, value | {"diverged": 0.125})
+    seeds = []
+    for seed in range(5):
+        rows = rows_of(collapsed["cells"], seed=seed, **where)
+        seeds.append(statistics.mean(0.125 if math.isnan(one["accuracy"]) else one["accuracy"] for one in rows))
     assert row["value"] == pytest.approx(statistics.median(seeds))
     assert row["seeds"] == 5
-    assert row["reason"] == "3 diverged and count as 0.125"
-    assert decide(tables, value)["seeds"] == 2
+    assert row["reason"].startswith("3 trainings with approximate:4 diverged and count as 0.125")
+    assert decide(collapsed, value)["seeds"] == 2
 
 
-def test_only_diverged_cells_count_as_diverged(tables: dict[str, pd.DataFrame]) -> None:
-    cells = tables["cells"]
+def test_every_diverged_training_of_a_cell_is_told_once(collapsed: dict[str, pd.DataFrame]) -> None:
+    value = {"table": "cells", "column": "accuracy", "where": {"model": "a", "depth": 8}, "diverged": 0.1}
+    row = decide(collapsed, value | {"within": "min", "across": "min"}, "<= 1", minus=value | {"within": "max"})
+    assert row["reason"] == "3 trainings with approximate:4 diverged and count as 0.1"
+
+
+def test_only_trainings_that_diverged_count_as_such(collapsed: dict[str, pd.DataFrame]) -> None:
+    cells = collapsed["cells"]
     cells.loc[cells["seed"] == 1, ["status", "accuracy"]] = ["oom", math.nan]
-    row = decide(tables, {"table": "cells", "column": "accuracy", "where": {"depth": 2}, "diverged": 0.1})
+    value = {"table": "cells", "column": "accuracy", "where": {"depth": 8}, "diverged": 0.1, "within": "min"}
+    row = decide(collapsed, value, "<= 1")
     assert row["seeds"] == 4
-    assert "diverged" not in row["reason"]
+    assert row["reason"].endswith("; 2 trainings with approximate:4 diverged and count as 0.1")
+    never = collapsed["training"]
+    untrained = collapsed | {"training": never[never["strategy"] == "stored"]}
+    assert decide(untrained, value, "<= 1")["seeds"] == 2
+
+
+def test_what_was_assumed_stands_behind_what_is_absent(collapsed: dict[str, pd.DataFrame]) -> None:
+    cells = collapsed["cells"]
+    cells.loc[cells["seed"] > 1, ["status", "accuracy"]] = ["oom", math.nan]
+    row = decide(
+        collapsed,
+        {"table": "cells", "column": "accuracy", "where": {"depth": 8}, "diverged": 0.1, "within": "min"},
+    )
+    assert row["status"] == UNDECIDED
+    absent, assumed = row["reason"].split("; ")
+    assert absent.endswith("and they could turn the median")
+    assert assumed.startswith("2 trainings")
 
 
 def test_diverged_training_leaves_the_gradients_that_were_measured(tables: dict[str, pd.DataFrame]) -> None:

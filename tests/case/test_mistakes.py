@@ -202,7 +202,7 @@ dept = [3]
         (CLAIM + "value = { table = 'cells', column = 'verdict' }", "7: claim[0].value.within: verdict holds words"),
         (CLAIM + CELLS + ", within = 'share' }", '7: claim[0].value.equals: belongs to within = "share"'),
         (CLAIM + CELLS + ", equals = 3 }", '7: claim[0].value.equals: belongs to within = "share"'),
-        (CLAIM + CELLS + ", diverged = 0.1, within = 'share', equals = 3 }", "7: claim[0].value.diverged: belongs to"),
+        (CLAIM + CELLS + ", diverged = 0.1 }", "7: claim[0].value.diverged: belongs to accuracy and loss of cells"),
         (CLAIM + CELLS + ", slope_over = 'depth' }", '7: claim[0].value.slope_over: unknown axis "depth": ... none'),
         (
             "matrix.model = ['hybrid']\n" + CLAIM + CELLS + ", slope_over = 'model' }",

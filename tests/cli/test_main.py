@@ -58,7 +58,7 @@ def test_every_verb_has_help_with_every_option_explained(call: Call, verb: str) 
 def test_an_unknown_verb_is_answered_with_the_nearest(call: Call) -> None:
     result = call("lst")
     assert result.exit_code == 2
-    assert "unknown verb 'lst': allowed are run, list," in result.stderr
+    assert "unknown verb 'lst': allowed are run, gather," in result.stderr
     assert "did you mean 'list'?" in result.stderr
     assert result.stdout == ""
 

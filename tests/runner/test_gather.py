@@ -51,7 +51,10 @@ def test_cells_of_two_stays_make_the_run_that_one_would_have_made(planted: Plant
 def test_what_is_missing_is_said_and_can_be_gone_on_with(planted: Planted, capsys: pytest.CaptureFixture[str]) -> None:
     one = stay(planted, "one", "hybrid depth=1 seed=0", **GPU)
     assert gathered(planted, one) == EXIT.INCOMPLETE
-    assert "1 of 6 cells are finished; on such a machine `gradbench run` goes on" in capsys.readouterr().out
+    assert (
+        "1 of 6 cells are finished; on such a machine `PYTORCH_CUDA_ALLOC_CONF=a:b gradbench run --case"
+        in capsys.readouterr().out
+    )
     assert planted.manifest()["state"] == "incomplete"
     planted.run(planted.targets(**GPU))
     assert (planted.manifest()["cells_run"], planted.manifest()["cells_from_store"]) == (5, 1)
@@ -67,13 +70,26 @@ def test_the_newer_record_counts_unless_only_the_older_came_to_its_end(planted: 
     assert planted.manifest()["cells_by_status"] == {"diverged": 1, "missing": 5}
 
 
-def test_what_a_cell_had_begun_comes_along(planted: Planted) -> None:
+@pytest.mark.parametrize("failed", [True, False])
+def test_what_a_cell_had_begun_comes_along(planted: Planted, failed: bool) -> None:
     planted.behave({2: "raise"})
     one = stay(planted, "one", "hybrid depth=2 seed=0", **GPU)
     (record,) = planted.records(one)
-    record.unlink()
+    if not failed:
+        record.unlink()
     assert gathered(planted, one) == EXIT.INCOMPLETE
     assert [path.name for path in (planted.out / ".cells").glob("*.begun")] == [f"{record.stem}.begun"]
+
+
+def test_of_what_was_begun_the_further_is_kept(planted: Planted) -> None:
+    planted.behave({2: "raise"})
+    stores = [stay(planted, name, "hybrid depth=2 seed=0", **GPU) for name in ("one", "two", "three")]
+    for folder, phases in zip(stores, (["a"], ["a", "b"], []), strict=True):
+        (begun,) = (folder / "planted" / ".cells").glob("*.begun")
+        begun.write_text(json.dumps({"phases": phases}))
+    gathered(planted, *stores)
+    (kept,) = (planted.out / ".cells").glob("*.begun")
+    assert json.loads(kept.read_text()) == {"phases": ["a", "b"]}
 
 
 def test_a_store_may_be_gathered_into_itself(planted: Planted) -> None:
@@ -84,24 +100,62 @@ def test_a_store_may_be_gathered_into_itself(planted: Planted) -> None:
     assert planted.firm_tables() == tables
 
 
-def test_two_kinds_of_machine_are_refused(planted: Planted) -> None:
+def test_of_two_kinds_of_machine_the_one_with_most_cells_makes_the_run(
+    planted: Planted, capsys: pytest.CaptureFixture[str]
+) -> None:
     one = stay(planted, "one", "hybrid depth=1 seed=0", **GPU)
-    two = stay(planted, "two", "hybrid depth=2 seed=0", threads=7)
-    with pytest.raises(
-        UsageError, match=r"planted: cells of one kind .* on a test GPU with torch 0.* a test with torch 0"
-    ):
-        gathered(planted, one, two)
-    assert not planted.out.exists()
+    stay(planted, "one", "hybrid depth=2 seed=0", "hybrid depth=3 seed=1", threads=7)
+    capsys.readouterr()
+    assert gathered(planted, one) == EXIT.INCOMPLETE
+    said = capsys.readouterr()
+    left = (
+        "planted: 1 cells on a test GPU with torch 0, PYTORCH_CUDA_ALLOC_CONF a:b are left out: a run has one kind of"
+    )
+    assert left in said.err
+    assert planted.manifest()["cells_by_status"] == {"ok": 2, "missing": 4}
+    command = f"gradbench run --case {planted.options.cases[0]} --device cpu --jobs {planted.manifest()['jobs']} --out"
+    assert f"on such a machine `{command} " in said.out
 
 
 def test_other_settings_have_no_cell(planted: Planted) -> None:
     one = stay(planted, "one")
-    with pytest.raises(
-        UsageError, match=r"^planted: no cell of it in .*one: profile, settings, data set and gradbench"
-    ):
+    with pytest.raises(UsageError, match=r"one: no cell of planted as it is asked for here: profile, settings, data"):
         gathered(planted, one, sets=("model.width=64",))
 
 
-def test_a_folder_that_is_none_is_named(planted: Planted) -> None:
-    with pytest.raises(UsageError, match=r"nowhere: no such folder"):
-        gathered(planted, planted.folder / "nowhere")
+def test_a_case_without_cells_does_not_stop_the_others(planted: Planted) -> None:
+    one = stay(planted, "one")
+    (planted.folder / "other.toml").write_text((planted.folder / "planted.toml").read_text())
+    assert gathered(planted, one, cases=(str(planted.folder / "*.toml"),)) == EXIT.OK
+    assert not (planted.folder / "out" / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "images.npz"])
+def test_a_folder_that_is_none_is_named(planted: Planted, name: str) -> None:
+    with pytest.raises(UsageError, match=rf"{name}: no such folder"):
+        gathered(planted, planted.folder / name)
+
+
+def test_a_folder_without_cells_is_named(planted: Planted) -> None:
+    one = stay(planted, "one")
+    run = one / "planted" / (one / "planted" / "latest").read_text().strip()
+    with pytest.raises(UsageError, match=rf"{run.name}: no cells of planted are kept there"):
+        gathered(planted, run)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"device": ', '{"device": "cpu"}'])
+def test_a_damaged_environment_is_said_once(planted: Planted, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    one = stay(planted, "one", "hybrid depth=1 seed=0")
+    (one / "planted" / ".cells" / "environment-0123.json").write_text(text)
+    assert gathered(planted, one) == EXIT.INCOMPLETE
+    assert capsys.readouterr().err.count("environment-0123.json: damaged") == 1
+
+
+def test_cells_whose_threads_nobody_knows_are_left_out(planted: Planted, capsys: pytest.CaptureFixture[str]) -> None:
+    one = stay(planted, "one", "hybrid depth=1 seed=0")
+    for path in (one / "planted" / ".cells").glob("environment-*.json"):
+        known = json.loads(path.read_text())
+        path.write_text(json.dumps({key: known[key] for key in known if key not in ("jobs", "threads")}))
+    with pytest.raises(UsageError, match="no cell of planted"):
+        gathered(planted, one)
+    assert "an older gradbench did not keep how many threads" in capsys.readouterr().err
