@@ -21,6 +21,7 @@ __all__ = [
     "against_axis",
     "by_tensor",
     "cost",
+    "diverged",
     "layer_map",
     "local_gain",
     "lowest_snr",
@@ -57,6 +58,15 @@ def _keys(axes: Axes, *more: str) -> list[str]:
 def against_axis(cells: pd.DataFrame, axes: Axes, column: str) -> pd.DataFrame:
     """A column of `cells` against the axis, for each strategy: g, x, o*, s, y, lo, hi, n."""
     return _over_seeds(place(cells, axes), _keys(axes, "s"), column)
+
+
+def diverged(cells: pd.DataFrame, axes: Axes) -> pd.DataFrame:
+    """Where training diverged: g, x, o*, s, n (seeds in which it did) and `of` (seeds that were trained)."""
+    trained = place(cells[cells["train_seconds"].notna()], axes)
+    lost = (trained["status"] == "diverged") & trained["accuracy"].isna()
+    groups = trained.assign(lost=lost).groupby(_keys(axes, "s"), sort=False)["lost"]
+    found = groups.agg(n="sum", of="size").reset_index()
+    return found[found["n"] > 0]
 
 
 def lowest_snr(activations: pd.DataFrame, axes: Axes) -> pd.DataFrame:

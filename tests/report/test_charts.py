@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from gradbench.report.figure import Control, Figure, Scene
 from gradbench.report.figures.cost import cost_figure
 from gradbench.report.figures.profile import profile_figure
 from gradbench.report.figures.snr import snr_figure
+from gradbench.report.figures.training import final_figure
 from gradbench.report.interaction import interactive, with_legend
 from gradbench.report.palette import Palette
 from gradbench.report.scales import ChosenScale, decibels
@@ -157,3 +159,32 @@ def test_more_strategies_than_colours_can_be_told_apart() -> None:
     looks = {(palette.colour(name), palette.shape(name)) for name in palette.places}
     assert len(looks) == len(palette.places) == 12
     assert len({colour for colour, _ in looks}) == 8
+
+
+def trainings(lost: set[tuple[int, int]], strategy: str = "reconstruct") -> Figure:
+    """The figure of accuracies at depths 3 and 8 in two seeds; `lost` has those that diverged under `strategy`."""
+    rows = []
+    for depth, seed, name in itertools.product((3, 8), (0, 1), ("stored", "reconstruct", "checkpoint")):
+        row = {"depth": depth, "seed": seed, "strategy": name, "status": "ok"}
+        accuracy, seconds = (math.nan, math.nan) if name == "checkpoint" else (0.5, 1.0)
+        if (depth, seed) in lost and name in (strategy, "checkpoint"):
+            accuracy, row["status"] = math.nan, "diverged"
+        rows.append(row | {"accuracy": accuracy, "train_seconds": seconds})
+    cells = pd.DataFrame(rows)
+    return final_figure(cells, Scene(Axes("depth", (), (), {}), Palette.of(["stored", "reconstruct", "checkpoint"])))
+
+
+def test_what_diverged_has_a_cross_that_says_in_how_many_seeds() -> None:
+    figure = trainings({(8, 0), (3, 0), (3, 1)})
+    crosses = [label for label in points(draw(figure)) if "diverged" in label]
+    assert crosses == [
+        "x: 3; y: 0; strategy: reconstruct; depth: 3; test accuracy: diverged in 2 of 2 seeds",
+        "x: 8; y: 0; strategy: reconstruct; depth: 8; test accuracy: diverged in 1 of 2 seeds",
+    ]
+    assert "cross: diverged" in [key.name for key in figure.keys]
+
+
+def test_no_cross_where_nothing_that_was_trained_diverged() -> None:
+    for figure in (trainings(set()), trainings({(8, 0)}, strategy="checkpoint")):
+        assert not [label for label in points(draw(figure)) if "diverged" in label]
+        assert "cross: diverged" not in [key.name for key in figure.keys]

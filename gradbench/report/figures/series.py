@@ -14,13 +14,18 @@ from gradbench.report.figures.sources import source_layers
 from gradbench.report.scales import ChosenScale, Scale
 from gradbench.report.words import number
 
-__all__ = ["EXPECTED", "Line", "banded", "expectations", "marked", "with_text"]
+__all__ = ["CROSSED", "EXPECTED", "Line", "banded", "expectations", "marked", "with_text"]
 
 #: On an axis with more places than these, those of the sources are not named, and of a wide one only powers of ten are.
 _MOST_TICKS = 12
 _RING = "M6 1a5 5 0 1 0 0 10a5 5 0 1 0 0-10zM6 2.3a3.7 3.7 0 1 1 0 7.4a3.7 3.7 0 1 1 0-7.4z"
 #: What hollow marks mean, for the keys.
 EXPECTED = Key("hollow: white noise, in theory", "var(--ink-2)", _RING, selects=False)
+#: What crosses mean, for the keys.
+_CROSS = "M1.6 3L3 1.6 6 4.6 9 1.6 10.4 3 7.4 6 10.4 9 9 10.4 6 7.4 3 10.4 1.6 9 4.6 6z"
+CROSSED = Key("cross: diverged", "var(--ink-2)", _CROSS, selects=False)
+#: The same as a mark, in a box from -1 to 1.
+_CROSS_MARK = "M-.73 -.5L-.5 -.73 0 -.23 .5 -.73 .73 -.5 .23 0 .73 .5 .5 .73 0 .23 -.5 .73 -.73 .5 -.23 0z"
 #: A horizontal line to compare with: its value, its words, and which edge of the words stands on it.
 Line = tuple[float, str, Literal["bottom", "top"]]
 
@@ -49,6 +54,7 @@ def banded(
     lines: Sequence[Line] = (),
     expected: str = "",
     sources: pd.DataFrame | None = None,
+    crosses: pd.DataFrame | None = None,
 ) -> alt.LayerChart | alt.FacetChart:
     """Median lines with points over bands from the lowest to the highest seed, on one panel.
 
@@ -64,6 +70,7 @@ def banded(
         lines: horizontal lines to compare with, see `marked`.
         expected: the field of what theory has in the place of `y`, if there is one.
         sources: the sources' values, see `source_rows`.
+        crosses: what has no number, with the dataset's columns: `y` is where its cross stands.
     """
     field, title, ticks = x
     places = sorted({*ticks, *([] if sources is None else sources["x"].astype(float))})
@@ -100,7 +107,18 @@ def banded(
     points = base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip)
     theirs = [] if sources is None else source_layers(sources, scene, controls, up, across, (low, high))
     rings = [expectations(base, expected, y_scale.scale(), y_scale.axis(y_title))] if expected else []
-    return alt.layer(band, *rules, *theirs, median, points, *rings)
+    lost = []
+    if crosses is not None and not crosses.empty:
+        lost = [_crosses(crosses, scene, controls).encode(x=across, y=up, color=colour, tooltip=tooltip)]
+    return alt.layer(band, *rules, *theirs, median, points, *rings, *lost)
+
+
+def _crosses(rows: pd.DataFrame, scene: Scene, controls: Sequence[Control]) -> alt.Chart:
+    """A cross for each of `rows`."""
+    values = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+    chart = scene.filtered(alt.Chart(alt.InlineData(values=values)), controls)
+    crosses: alt.Chart = chart.mark_point(filled=True, shape=_CROSS_MARK, size=260, opacity=1)
+    return crosses
 
 
 def expectations(base: alt.Chart, field: str, scale: alt.Scale, axis: alt.Axis) -> alt.Chart:

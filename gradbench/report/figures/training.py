@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import altair as alt
 import pandas as pd
 
-from gradbench.analysis.curves import against_axis, over_steps
+from gradbench.analysis.curves import against_axis, diverged, over_steps
 from gradbench.case.schema import Reference
 from gradbench.report.figure import Chart, Control, Figure, Scene, missing
-from gradbench.report.figures.series import banded, with_text
+from gradbench.report.figures.series import CROSSED, banded, with_text
 from gradbench.report.figures.sources import source_keys, source_rows
 from gradbench.report.scales import Scale
 from gradbench.report.words import accuracy
@@ -48,20 +49,24 @@ def training_figure(training: pd.DataFrame, scene: Scene) -> Figure:
 def final_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """What accuracy does each strategy reach?"""
     name, question = "accuracy", "What accuracy does each strategy reach?"
-    frame = against_axis(cells, scene.axes, "accuracy")
+    frame, lost = against_axis(cells, scene.axes, "accuracy"), diverged(cells, scene.axes)
     if frame.empty:
-        return missing(name, question, _NO_TRAINING)
+        return missing(name, question, _NO_TRAINING if lost.empty else "Every training diverged.")
     controls = scene.other_controls(frame)
     colours = {strategy: scene.palette.colour(strategy) for strategy in scene.strategies(frame)}
     sources = source_rows(references, {("cells", "accuracy"): {}}, frame, scene, "s", colours)
+    words = [f"diverged in {n} of {of} seed{'s' * (of > 1)}" for n, of in zip(lost["n"], lost["of"], strict=True)]
+    crosses = lost.assign(y=0.0, t=words).drop(columns=["n", "of"])
+    chart = partial(_chart, sources=sources.assign(t=sources["y"].map(accuracy)), crosses=crosses)
     return Figure(
         name,
         question,
-        "Higher is better. Test accuracy right after training; lines are medians, bands span all seeds.",
-        (_chart("accuracy", frame, scene, controls, "x", scene.along, sources.assign(t=sources["y"].map(accuracy))),),
+        "Higher is better. Test accuracy right after training; lines are medians, bands span all seeds"
+        f"{'.' if crosses.empty else ', and seeds whose training diverged have none: a cross at the bottom.'}",
+        (chart("accuracy", frame, scene, controls, "x", scene.along),),
         scene.groups(frame),
         controls,
-        (*scene.strategy_keys(frame), *source_keys(sources)),
+        (*scene.strategy_keys(frame), *([] if crosses.empty else [CROSSED]), *source_keys(sources)),
         {"accuracy": with_text(frame, accuracy)},
     )
 
@@ -74,13 +79,14 @@ def _chart(
     x: str,
     title: str,
     sources: pd.DataFrame | None = None,
+    crosses: pd.DataFrame | None = None,
 ) -> Chart:
     strategies = scene.strategies(frame)
     highest = max(float(frame["hi"].max()), *([] if sources is None else sources["y"]), 0.0)
     top = min(1.0, -(-highest * 10 // 1) / 10)
     ticks = [step / 10 for step in range(round(top * 10) + 1)]
     scale = Scale("linear", 0.0, max(top, 0.1), {tick: f"{tick:.0%}" for tick in ticks})
-    values = sorted(frame[x].unique().tolist())
+    values = sorted({*frame[x], *([] if crosses is None else crosses[x])})
     chart = banded(
         scene,
         data,
@@ -91,6 +97,7 @@ def _chart(
         colour=alt.Color("s:N", scale=scene.palette.colours(strategies), legend=None, title="strategy"),
         shape=alt.Shape("s:N", scale=scene.palette.shapes(strategies), legend=None),
         sources=sources,
+        crosses=crosses,
     )
     words = f"Line chart: test accuracy against {title}, one line for each strategy."
     return scene.finish(chart, controls, words)
