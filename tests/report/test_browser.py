@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.until import until
+
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -42,7 +44,7 @@ def open_report(browser: Any, folder: Path) -> Open:
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: troubles.append(request.url) if is_foreign(request.url) else None)
         page.goto((folder / "report.html").as_uri() + anchor)
-        page.wait_for_function("document.querySelectorAll('.chart svg').length === 16")
+        until(page, "document.querySelectorAll('.chart svg').length === 16")
         yield page
         context.close()
         assert troubles == []
@@ -85,16 +87,14 @@ def test_a_choice_redraws_the_chart(phone: Any) -> None:
     chart = "document.querySelector('[data-figure=profile] .chart')"
     points = f"{chart}.querySelectorAll('path[aria-roledescription=point]').length"
     phone.select_option("[data-figure=profile] [data-control=x]", label="3")
-    phone.wait_for_function(f"{points} === 8")
+    until(phone, f"{points} === 8")
     phone.select_option("[data-figure=profile] [data-control=x]", label="28")
-    phone.wait_for_function(f"{points} === 83")
+    until(phone, f"{points} === 83")
 
 
 def test_another_measure_replaces_the_charts(phone: Any) -> None:
     phone.select_option("[data-figure=errors] [data-control=variant]", label="relative error, median weight tensor")
-    phone.wait_for_function(
-        "document.querySelector('[data-figure=errors] .panels').textContent.includes('relative error')"
-    )
+    until(phone, "document.querySelector('[data-figure=errors] .panels').textContent.includes('relative error')")
     assert phone.evaluate("document.querySelectorAll('[data-figure=errors] svg').length") >= 2
 
 
@@ -147,13 +147,13 @@ def test_an_entry_of_the_key_comes_to_the_fore_in_every_chart(desk: Any) -> None
     key = desk.locator("[data-figure=errors] .keys button", has_text="checkpoint")
     key.focus()
     desk.keyboard.press("Enter")
-    desk.wait_for_function("document.querySelectorAll('.keys [aria-pressed=true]').length === 5")
+    until(desk, "document.querySelectorAll('.keys [aria-pressed=true]').length === 5")
     for figure in ("errors", "accuracy", "memory"):
         assert opacities(desk, figure, "strategy: checkpoint") == {1}
         assert opacities(desk, figure, "strategy: approximate:4") == {0.12}
     assert opacities(desk, "profile", "layer: norm") == {1}  # kinds of layers are not strategies
     desk.keyboard.press("Enter")
-    desk.wait_for_function("!document.querySelector('.keys [aria-pressed=true]')")
+    until(desk, "!document.querySelector('.keys [aria-pressed=true]')")
     assert opacities(desk, "errors", "strategy: approximate:4") == {1}
 
 
@@ -205,9 +205,10 @@ def test_another_choice_is_drawn_whole(desk: Any) -> None:
     figure.get_by_text("Reset").wait_for(state="visible")
     desk.select_option("[data-figure=profile] [data-control=x]", label="3")
     figure.get_by_text("Reset").wait_for(state="hidden")
-    desk.wait_for_function(
+    until(
+        desk,
         "document.querySelector('[data-figure=profile] .chart').querySelectorAll('path[aria-roledescription=point]')"
-        ".length === 8"
+        ".length === 8",
     )
 
 
@@ -215,7 +216,7 @@ def test_a_mark_tells_its_numbers(desk: Any) -> None:
     mark = desk.locator("[data-figure=memory] path[aria-roledescription=point]").first
     mark.scroll_into_view_if_needed()
     mark.hover(force=True)
-    desk.wait_for_function("!document.getElementById('tip').hidden")
+    until(desk, "!document.getElementById('tip').hidden")
     assert "strategy" in desk.inner_text("#tip")
 
 
@@ -236,7 +237,7 @@ def test_a_figure_is_saved_for_paper(desk: Any, tmp_path: Path) -> None:
 
 def test_a_command_is_copied(desk: Any) -> None:
     desk.locator("#repeat ~ .command button").click()
-    desk.wait_for_function("document.querySelector('#repeat ~ .command button').textContent === 'Copied'")
+    until(desk, "document.querySelector('#repeat ~ .command button').textContent === 'Copied'")
     copied = desk.evaluate("navigator.clipboard.readText()")
     assert copied == "gradbench run --case hybrid-depth-sweep --profile full"
 
@@ -260,7 +261,7 @@ def test_the_address_of_a_cell_opens_it_with_its_command_and_layers(open_report:
         expected = pd.read_csv(folder / "gradients.csv.gz").query("cell == @cell and step == 200 and kind == 'weight'")
         assert layers.locator("tbody tr").count() == expected["parameter"].nunique()
         dialog.get_by_text("1", exact=True).first.click()
-        page.wait_for_function("document.getElementById('cell-title').textContent.endsWith('seed 1')")
+        until(page, "document.getElementById('cell-title').textContent.endsWith('seed 1')")
         page.keyboard.press("Escape")
         dialog.wait_for(state="hidden")
         assert "#" not in page.url

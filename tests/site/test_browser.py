@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.until import until
+
 pytestmark = pytest.mark.browser
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 #: How many charts the page's data plan: a panel for each group of each figure.
@@ -68,7 +70,7 @@ class Tab:
         """How many charts there are, once all that the page plans are drawn."""
         self.page.wait_for_load_state("load")
         planned = int(self.page.evaluate(PLANNED))
-        self.page.wait_for_function(f"document.querySelectorAll('.chart svg').length === {planned}")
+        until(self.page, f"document.querySelectorAll('.chart svg').length === {planned}")
         return planned
 
 
@@ -140,6 +142,6 @@ def test_a_choice_and_sorting_work(browser: Any, site: Path) -> None:
     assert tab.page.evaluate(first) == "5"
     points = "document.querySelectorAll('.chart')[0].querySelectorAll('path[aria-roledescription=point]').length"
     tab.page.select_option("[data-control=x]", label="3")
-    tab.page.wait_for_function(f"{points} === 8")  # four strategies, two versions
+    until(tab.page, f"{points} === 8")  # four strategies, two versions
     assert tab.troubles == []
     tab.page.close()
