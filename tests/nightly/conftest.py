@@ -17,7 +17,7 @@ import pytest
 
 import gradbench
 from gradbench.history.baselines import accept
-from gradbench.history.find import find_run
+from gradbench.history.find import find_run, runs_of
 from gradbench.history.table import read_history
 from gradbench.nightly.night import run_night
 from gradbench.nightly.options import NightOptions
@@ -107,7 +107,8 @@ class Nights:
         return Counter(file.read_text().split() if file.exists() else [])
 
     def runs(self, case: str = "mine") -> list[str]:
-        return sorted(path.parent.name for path in (self.out / case).glob("[!.]*/manifest.json"))
+        """The names of a case's runs, the oldest first, also of two that ended in the same second."""
+        return [run.name for run in runs_of(self.out / case)]
 
     def history(self, case: str = "mine") -> pd.DataFrame:
         return read_history(self.out / case)
