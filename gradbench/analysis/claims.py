@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradbench.analysis.divergence import diverged
 from gradbench.analysis.select import NothingMatchesError, matching, select
 from gradbench.analysis.statistics import interval, median, slope
 
@@ -225,11 +226,8 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
         raise NothingMatchesError(f"{table} has no column {quantity.column!r}")
     frame = select(frame, quantity.where, table)
     values = frame[quantity.column]
-    diverged = pd.Series(False, frame.index)
-    if quantity.diverged is not None:
-        trained = pd.Series(_pairs(frame).isin(_pairs(tables["training"])), frame.index)
-        diverged = values.isna() & (frame["status"] == "diverged") & trained
-        values = values.mask(diverged, quantity.diverged)
+    lost = pd.Series(False, frame.index) if quantity.diverged is None else diverged(frame)
+    values = values.mask(lost, quantity.diverged)
     present = values.notna() & (values.astype(str) != "")
     if table == "cells":
         present &= frame["status"] != "missing"
@@ -238,7 +236,7 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
     if table != "cells" and pd.api.types.is_numeric_dtype(values):
         by_design = _NONE_BY_DESIGN.get(quantity.column)
         present = ~by_design(frame) if by_design else pd.Series(True, frame.index)
-    rows, values, diverged = frame[present], values[present], diverged[present]
+    rows, values, lost = frame[present], values[present], lost[present]
     if quantity.within == "share":
         if quantity.equals is None:
             raise NothingMatchesError(f"the share of {where} needs `equals`")
@@ -248,7 +246,7 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
         if values.isna().all():
             raise NothingMatchesError(f"{where} holds words, of which only the share can be taken")
     columns = {"cell": rows["cell"], "strategy": rows["strategy"], "seed": rows["seed"], "value": values}
-    columns["diverged"] = diverged
+    columns["diverged"] = lost
     if quantity.slope_over is not None:
         if quantity.slope_over not in rows:
             raise NothingMatchesError(f"{table} has no column {quantity.slope_over!r} for the slope")

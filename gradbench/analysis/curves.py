@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradbench.analysis import divergence
 from gradbench.analysis.axes import Axes
 from gradbench.analysis.statistics import median
 from gradbench.results import VERDICTS
@@ -63,8 +64,7 @@ def against_axis(cells: pd.DataFrame, axes: Axes, column: str) -> pd.DataFrame:
 def diverged(cells: pd.DataFrame, axes: Axes) -> pd.DataFrame:
     """Where training diverged: g, x, o*, s, n (seeds in which it did) and `of` (seeds that were trained)."""
     trained = place(cells[cells["train_seconds"].notna()], axes)
-    lost = (trained["status"] == "diverged") & trained["accuracy"].isna()
-    groups = trained.assign(lost=lost).groupby(_keys(axes, "s"), sort=False)["lost"]
+    groups = trained.assign(lost=divergence.diverged(trained)).groupby(_keys(axes, "s"), sort=False)["lost"]
     found = groups.agg(n="sum", of="size").reset_index()
     return found[found["n"] > 0]
 

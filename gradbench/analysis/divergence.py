@@ -8,32 +8,33 @@ import pandas as pd
 
 from gradbench.analysis.tables import Run
 
-__all__ = ["diverged_trainings"]
+__all__ = ["diverged", "diverged_trainings"]
 
 #: So many settings are named, the others counted.
 _NAMED = 4
 
 
+def diverged(cells: pd.DataFrame) -> pd.Series:
+    """Which rows of `cells` are trainings that diverged; a row may have that status for its reference's sake alone."""
+    return (cells["status"] == "diverged") & cells["train_seconds"].notna() & cells["accuracy"].isna()
+
+
 def diverged_trainings(run: Run) -> tuple[str, ...]:
     """Say of each strategy how many of its trainings diverged, and at which settings; nothing where none did."""
-    training = run.tables["training"]
-    trained = pd.MultiIndex.from_frame(training[["cell", "strategy"]])
     cells = run.tables["cells"]
-    cells = cells[pd.MultiIndex.from_frame(cells[["cell", "strategy"]]).isin(trained)]
-    return tuple(_sentences(cells, [axis for axis in run.axes if cells[axis].nunique() > 1]))
+    trained = cells[cells["train_seconds"].notna()]
+    return tuple(_sentences(trained, [axis for axis in run.axes if trained[axis].nunique() > 1]))
 
 
 def _sentences(cells: pd.DataFrame, axes: Sequence[str]) -> Iterator[str]:
     for strategy, mine in cells.groupby("strategy", sort=False):
-        diverged = mine[(mine["status"] == "diverged") & mine["accuracy"].isna()]
-        if diverged.empty:
+        lost = mine[diverged(mine)]
+        if lost.empty:
             continue
-        places = list(
-            dict.fromkeys(", ".join(_said(axis, row[axis]) for axis in axes) for _, row in diverged.iterrows())
-        )
+        places = list(dict.fromkeys(", ".join(_said(axis, row[axis]) for axis in axes) for _, row in lost.iterrows()))
         more = [f"{len(places) - _NAMED} more settings"] if len(places) > _NAMED + 1 else []
         at = "; ".join([*places[:_NAMED], *more] if more else places)
-        yield f"{len(diverged)} of {len(mine)} trainings with {strategy} diverged{f': {at}' if at else ''}."
+        yield f"{len(lost)} of {len(mine)} trainings with {strategy} diverged{f': {at}' if at else ''}."
 
 
 def _said(axis: str, value: object) -> str:

@@ -184,7 +184,8 @@ def collapsed(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     at = (cells["model"] == "a") & (cells["slope"] == 0.2) & (cells["depth"] == 8) & (cells["seed"] < 3)
     at &= cells["strategy"] == "approximate:4"
     cells.loc[at, "status"], cells.loc[at, "accuracy"] = "diverged", math.nan
-    return tables | {"training": cells[["cell", "strategy"]].assign(step=1)}
+    cells["train_seconds"] = 1.0
+    return tables
 
 
 def test_diverged_training_counts_as_the_case_says(collapsed: dict[str, pd.DataFrame]) -> None:
@@ -214,9 +215,8 @@ def test_only_trainings_that_diverged_count_as_such(collapsed: dict[str, pd.Data
     row = decide(collapsed, value, "<= 1")
     assert row["seeds"] == 4
     assert row["reason"].endswith("; 2 trainings with approximate:4 diverged and count as 0.1")
-    never = collapsed["training"]
-    untrained = collapsed | {"training": never[never["strategy"] == "stored"]}
-    assert decide(untrained, value, "<= 1")["seeds"] == 2
+    cells.loc[cells["strategy"] == "approximate:4", "train_seconds"] = math.nan
+    assert decide(collapsed, value, "<= 1")["seeds"] == 2
 
 
 def test_what_was_assumed_stands_behind_what_is_absent(collapsed: dict[str, pd.DataFrame]) -> None:

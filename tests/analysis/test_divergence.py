@@ -17,10 +17,9 @@ def run(diverged: set[tuple[int, float, int, str]], untrained: str = "") -> Run:
         lost = (depth, slope, seed, strategy) in diverged
         lead = {"cell": f"{depth} {slope} {seed}", "depth": depth, "negative_slope": slope, "seed": seed}
         status, accuracy = ("diverged", float("nan")) if lost else ("ok", 0.5)
-        rows.append(lead | {"strategy": strategy, "status": status, "accuracy": accuracy})
-    cells = pd.DataFrame(rows)
-    training = cells.loc[cells["strategy"] != untrained, ["cell", "strategy"]]
-    return Run(Path(), {}, ("depth", "negative_slope"), {"cells": cells, "training": training})
+        seconds = float("nan") if strategy == untrained else 1.0
+        rows.append(lead | {"strategy": strategy, "status": status, "accuracy": accuracy, "train_seconds": seconds})
+    return Run(Path(), {}, ("depth", "negative_slope"), {"cells": pd.DataFrame(rows)})
 
 
 def test_nothing_is_said_where_none_diverged() -> None:
