@@ -7,20 +7,13 @@ from pathlib import Path
 
 import click
 
-from gradbench.cli.options import reports_option
+from gradbench.cli.options import cases_option, reports_option
 
 __all__ = ["command"]
 
 
 @click.command(short_help="Build a run from cells that ran elsewhere.")
-@click.option(
-    "--case",
-    "cases",
-    multiple=True,
-    required=True,
-    metavar="NAME",
-    help="A shipped case, a glob or a .toml; repeatable.",
-)
+@cases_option()
 @click.option(
     "--profile", metavar="NAME", help="The profile that the cells ran with; by default full of a GPU's cells."
 )

@@ -8,9 +8,21 @@ from typing import Any
 
 import click
 
-__all__ = ["device_option", "jobs_option", "reports_option", "run_device_option"]
+__all__ = ["cases_option", "device_option", "jobs_option", "reports_option", "run_device_option"]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def cases_option() -> Decorator:
+    """Return `--case`, which must be given."""
+    return click.option(
+        "--case",
+        "cases",
+        multiple=True,
+        required=True,
+        metavar="NAME",
+        help="A shipped case, a glob or a .toml; repeatable.",
+    )
 
 
 def device_option(help: str = "auto, cpu, cuda or cuda:N.") -> Decorator:

@@ -7,20 +7,13 @@ from pathlib import Path
 
 import click
 
-from gradbench.cli.options import jobs_option, reports_option, run_device_option
+from gradbench.cli.options import cases_option, jobs_option, reports_option, run_device_option
 
 __all__ = ["command"]
 
 
 @click.command(short_help="Run cases.")
-@click.option(
-    "--case",
-    "cases",
-    multiple=True,
-    required=True,
-    metavar="NAME",
-    help="A shipped case, a glob or a .toml; repeatable.",
-)
+@cases_option()
 @click.option("--profile", metavar="NAME", help="The case's profile; by default full with a GPU, quick without.")
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a setting: train.steps=100; repeatable."
