@@ -1,6 +1,7 @@
 """Decide a case's claims from a run's tables: held, not held, undecided or not measured, each with its number.
 
-A claim's number is one value for each seed, combined (minus, divided by) with another of the same seed; the median
+A claim's number is one value for each seed, combined (minus, divided by) with another of the same seed, or first cell
+by cell with those of the same setting, where the claim says how the cells become one number then; the median
 over seeds is held against the test, and so are both ends of its interval: a claim whose interval does not clear the
 number is undecided. (One seed has no interval.) A seed has no number if one of its cells
 that should have one has none (it failed) or has nan. Such a seed is never filled in: the claim is decided only if no
@@ -12,12 +13,13 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from gradbench.analysis.divergence import diverged
+from gradbench.analysis.divergence import diverged, setting
 from gradbench.analysis.select import NothingMatchesError, matching, select
 from gradbench.analysis.statistics import interval, median, slope
 
@@ -113,29 +115,25 @@ def _decide(
     }
     if claim.profiles and profile not in claim.profiles:
         return {**row, "reason": f"asked of the profile {' or '.join(claim.profiles)} only"}
-    assumed = []
     try:
-        values, why, mine = _per_seed(tables, claim.value, axes)
-        assumed.append(mine)
-        for other, combine in ((claim.minus, pd.Series.sub), (claim.divided_by, pd.Series.div)):
-            if other is not None:
-                theirs, more, mine = _per_seed(tables, other, axes)
-                why += more
-                assumed.append(mine)
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    values = combine(values, theirs)
+        sides = [_side(tables, quantity, axes) for quantity in _quantities(claim)]
+        if claim.across is None:
+            values, found = _seed_by_seed(sides, claim)
+        else:
+            values, found = _cell_by_cell(tables["cells"], sides, claim, axes)
     except NothingMatchesError as error:
         return {**row, "reason": str(error)}
     numbers = values.dropna()
     absent = len(values) - len(numbers)
-    details = f" ({', '.join(dict.fromkeys(why))})" if why else ""
+    why = dict.fromkeys(word for side in sides for word in side.why)
+    details = f" ({', '.join(why)})" if why else ""
     reason = f"{absent} of {len(values)} seeds have no number{details}" if absent else ""
     if numbers.empty:
         return {**row, "reason": reason}
     value = median(numbers)
     low, high = interval(numbers)
     row = {**row, "value": value, "low": low, "high": high, "seeds": len(numbers)}
-    notes = _notes(pd.concat(assumed), numbers.index)
+    notes = [*_notes(pd.concat([side.assumed for side in sides]), numbers.index), *found]
     outcomes = {_holds(claim.test, median([*numbers, *[end] * absent])) for end in (-np.inf, np.inf)}
     if len(outcomes) > 1:
         status, reason = UNDECIDED, f"{reason}, and they could turn the median"
@@ -165,24 +163,44 @@ def _holds(test: str, value: float) -> bool:
     return bool(_COMPARE[parts[1]](value, float(parts[2])))
 
 
-def _per_seed(
-    tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[str, ...]
-) -> tuple[pd.Series, list[str], pd.DataFrame]:
-    """The quantity for each seed that should have it (index: seed), nan where it has none and why; what was assumed.
+@dataclass(frozen=True)
+class _Side:
+    """One quantity of a claim, as the run has it."""
+
+    quantity: Quantity
+    """What was asked for."""
+    cells: pd.DataFrame
+    """Its value for each cell (index: cell)."""
+    seeds: pd.Index
+    """The seeds that should have it."""
+    lost: pd.Index
+    """Those of them with a cell that should have it and has none."""
+    why: list[str]
+    """Why a seed may have none."""
+    assumed: pd.DataFrame
+    """Its rows that stand for trainings that diverged."""
+
+    def withheld(self, values: pd.Series) -> pd.Series:
+        """Take `values` (index: seed) away from seeds that lost a cell, with nan for each that should have one."""
+        values = values.reindex(values.index.union(self.seeds))
+        values[values.index.isin(self.lost)] = np.nan
+        return values
+
+
+def _quantities(claim: Claim) -> list[Quantity]:
+    return [quantity for quantity in (claim.value, claim.minus, claim.divided_by) if quantity is not None]
+
+
+def _side(tables: Mapping[str, pd.DataFrame], quantity: Quantity, axes: tuple[str, ...]) -> _Side:
+    """Read a quantity from the tables.
 
     Raises:
         NothingMatchesError: nothing to read it from.
     """
     rows = measured(tables, quantity)
     cells = per_cell(rows, quantity)
-    if quantity.slope_over is None:
-        values = cells.groupby("seed")["value"].agg(REDUCE[quantity.across])
-    else:
-        values = _slopes(cells, quantity.slope_over)
     expected = _expected(tables, quantity, axes)
     lost = _lost(tables, quantity, expected, rows)
-    values = values.reindex(values.index.union(pd.Index(expected["seed"].unique())))
-    values[values.index.isin(lost["seed"])] = np.nan
     why = []
     if count := lost["cell"].nunique():
         why.append(f"cells without one: {count}")
@@ -190,7 +208,68 @@ def _per_seed(
         why.append(f"cells where it is nan: {count}")
     if quantity.slope_over is not None and np.isinf(cells["value"]).any():
         why.append("a slope has no number where one of its points is infinite")
-    return values, why, rows[rows["diverged"]]
+    seeds = pd.Index(expected["seed"].unique())
+    return _Side(quantity, cells, seeds, pd.Index(lost["seed"].unique()), why, rows[rows["diverged"]])
+
+
+def _seed_by_seed(sides: Sequence[_Side], claim: Claim) -> tuple[pd.Series, list[str]]:
+    """The claim's number for each seed (index: seed), of numbers for each seed, and nothing to add to it."""
+    numbers = []
+    for side in sides:
+        if side.quantity.slope_over is None:
+            values = side.cells.groupby("seed")["value"].agg(REDUCE[side.quantity.across])
+        else:
+            values = _slopes(side.cells, side.quantity.slope_over)
+        numbers.append(side.withheld(values))
+    return _combined(numbers, claim), []
+
+
+def _cell_by_cell(
+    cells: pd.DataFrame, sides: Sequence[_Side], claim: Claim, axes: tuple[str, ...]
+) -> tuple[pd.Series, list[str]]:
+    """The claim's number for each seed (index: seed), of numbers for each setting; at which settings it was found.
+
+    Raises:
+        NothingMatchesError: a cell has two counterparts.
+    """
+    wanted = [[side.quantity.where.get(axis) for side in sides] for axis in axes]
+    shared = [axis for axis, one in zip(axes, wanted, strict=True) if all(value == one[0] for value in one)]
+    points = cells.drop_duplicates("cell").set_index("cell")[["seed", *shared]]
+    numbers = []
+    for side in sides:
+        index = pd.MultiIndex.from_frame(points.loc[side.cells.index])
+        if index.has_duplicates:
+            raise NothingMatchesError(f"two cells of a seed are alike in {', '.join(shared) or 'every axis'}: no pairs")
+        numbers.append(side.cells["value"].set_axis(index))
+    combined = _combined(numbers, claim)
+    values = combined.groupby(level="seed").agg(REDUCE[claim.across or "median"])
+    for side in sides:
+        values = side.withheld(values)
+    varied = [axis for axis in shared if combined.index.get_level_values(axis).nunique() > 1]
+    return values, _extremes(combined, values, varied, claim.across)
+
+
+def _combined(numbers: Sequence[pd.Series], claim: Claim) -> pd.Series:
+    first, *others = numbers
+    given = ((claim.minus, pd.Series.sub), (claim.divided_by, pd.Series.div))
+    operations = [operation for other, operation in given if other is not None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for operation, other in zip(operations, others, strict=True):
+            first = operation(first, other)
+    return first
+
+
+def _extremes(combined: pd.Series, values: pd.Series, axes: Sequence[str], across: str | None) -> list[str]:
+    """Say at which settings, along `axes`, the seeds have their largest or smallest number."""
+    word = {"max": "largest", "min": "smallest"}.get(across or "")
+    if word is None or not axes:
+        return []
+    points = combined.index.to_frame(index=False)
+    there = combined.to_numpy() == points["seed"].map(values).to_numpy()
+    places = dict.fromkeys(
+        setting(dict(zip(axes, point, strict=True))) for point in points.loc[there, list(axes)].to_numpy(dtype=object)
+    )
+    return [f"{word} at {' or '.join(places)}"] if places else []
 
 
 def per_cell(rows: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:

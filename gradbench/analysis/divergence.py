@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from gradbench.analysis.tables import Run
 
-__all__ = ["diverged", "diverged_trainings"]
+__all__ = ["diverged", "diverged_trainings", "setting"]
 
 #: So many settings are named, the others counted.
 _NAMED = 4
@@ -31,11 +31,14 @@ def _sentences(cells: pd.DataFrame, axes: Sequence[str]) -> Iterator[str]:
         lost = mine[diverged(mine)]
         if lost.empty:
             continue
-        places = list(dict.fromkeys(", ".join(_said(axis, row[axis]) for axis in axes) for _, row in lost.iterrows()))
+        places = list(dict.fromkeys(setting({axis: row[axis] for axis in axes}) for _, row in lost.iterrows()))
         more = [f"{len(places) - _NAMED} more settings"] if len(places) > _NAMED + 1 else []
         at = "; ".join([*places[:_NAMED], *more] if more else places)
         yield f"{len(lost)} of {len(mine)} trainings with {strategy} diverged{f': {at}' if at else ''}."
 
 
-def _said(axis: str, value: object) -> str:
-    return str(value) if isinstance(value, str) else f"{axis.replace('_', ' ')} {value:g}"
+def setting(point: Mapping[str, object]) -> str:
+    """Write axes and their values for a sentence: `hybrid, depth 5, negative slope 0.2`."""
+    return ", ".join(
+        value if isinstance(value, str) else f"{axis.replace('_', ' ')} {value:g}" for axis, value in point.items()
+    )

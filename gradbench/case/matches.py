@@ -39,6 +39,11 @@ def check_claims(claims: Mapping[int, Claim], plans: Sequence[Plan], faulty: fro
             quantity: Quantity | None = getattr(claim, name)
             if quantity is not None:
                 yield from _check_quantity(quantity, ("claim", index, name), plans, faulty)
+                if claim.across is not None and quantity.model_fields_set & {"across", "slope_over"}:
+                    alone = "takes each cell's own number: neither across nor slope_over is allowed in it"
+                    yield Mistake(("claim", index, name), f"under across = {toml(claim.across)} a claim {alone}")
+        if claim.across is not None and claim.minus is None and claim.divided_by is None:
+            yield Mistake(("claim", index, "across"), "is for minus or divided_by: of one quantity it is value.across")
 
 
 def check_answer(answer: Sequence[str], claims: Mapping[int, Claim], faulty: frozenset[str]) -> Iterator[Mistake]:

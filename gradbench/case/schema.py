@@ -258,8 +258,9 @@ class Quantity(Section):
 class Claim(Section):
     """A sentence and the number that decides it.
 
-    The number is `value`, less `minus` and over `divided_by` where they are given, for each seed; its median over seeds
-    is held against `test`, for example ">= 40", and both ends of its interval with it.
+    The number is `value`, less `minus` and over `divided_by` where they are given, for each seed, or with `across` for
+    each cell and then for each seed; its median over seeds is held against `test`, for example ">= 40", and both ends
+    of its interval with it.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -274,6 +275,9 @@ class Claim(Section):
     """A quantity that is taken away from it, seed by seed."""
     divided_by: Quantity | None = None
     """A quantity that it is divided by, seed by seed."""
+    across: Literal["min", "median", "mean", "max"] | None = None
+    """Combine them cell by cell, and then the cells of a seed in this way: `"max"` asks for the largest difference at
+    any one setting. A cell's counterpart agrees with it on every axis of which both `where` say the same."""
     test: Annotated[str, Field(pattern=r"^(<=|>=|<|>|==) *-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?$")]
     """What the median over seeds is held against: a comparison with a number, such as `>= 40`."""
     profiles: Many[str] = ()

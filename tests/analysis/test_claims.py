@@ -78,6 +78,62 @@ def test_two_quantities_are_paired_by_seed(tables: dict[str, pd.DataFrame], key:
     assert row["value"] == pytest.approx(statistics.median(pairs))
 
 
+@pytest.mark.parametrize(("across", "reduce"), [("max", max), ("min", min), ("mean", statistics.mean)])
+@pytest.mark.parametrize(("key", "combine"), [("minus", lambda a, b: a - b), ("divided_by", lambda a, b: a / b)])
+def test_two_quantities_are_paired_by_cell(
+    tables: dict[str, pd.DataFrame], key: str, combine: Any, across: str, reduce: Any
+) -> None:
+    one = {"table": "cells", "column": "accuracy"}
+    common = {"slope": 0.2, "depth": [2, 8]}
+    ours, theirs = {"strategy": "stored", "model": "a"}, {"strategy": "approximate:4", "model": "b"}
+    row = decide(tables, one | {"where": common | ours}, across=across, **{key: one | {"where": common | theirs}})
+    seeds = []
+    for seed in range(5):
+        pairs = []
+        for depth in (2, 8):
+            sides = [rows_of(tables["cells"], seed=seed, depth=depth, slope=0.2, **side) for side in (ours, theirs)]
+            pairs.append(combine(sides[0][0]["accuracy"], sides[1][0]["accuracy"]))
+        seeds.append(reduce(pairs))
+    assert row["value"] == pytest.approx(statistics.median(seeds))
+
+
+def test_pairs_by_cell_say_where_the_largest_is(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    cells["accuracy"] = np.where(cells["strategy"] == "stored", 0.9, 0.9 - 0.01 * cells["depth"] * cells["slope"])
+    one = {"table": "cells", "column": "accuracy"}
+    quantities = {name: one | {"where": {"strategy": name}} for name in ("stored", "approximate:4")}
+    row = decide(tables, quantities["stored"], "< 0.01", minus=quantities["approximate:4"], across="max")
+    assert row["status"] == NOT_HELD
+    assert row["value"] == pytest.approx(0.032)
+    assert row["reason"] == "largest at a, depth 8, slope 0.4 or b, depth 8, slope 0.4"
+    lows = [quantity | {"across": "min"} for quantity in quantities.values()]
+    assert decide(tables, lows[0], "< 0.01", minus=lows[1])["value"] == pytest.approx(0.032)
+    cells.loc[(cells["depth"] == 8) & (cells["strategy"] == "stored"), "accuracy"] += 0.08
+    row = decide(tables, quantities["stored"], "< 0.01", minus=quantities["approximate:4"], across="max")
+    assert row["value"] == pytest.approx(0.112)
+    assert decide(tables, lows[0], "< 0.01", minus=lows[1])["value"] == pytest.approx(0.032)
+
+
+@pytest.mark.parametrize("status", ["oom", "missing", "diverged"])
+def test_pairs_by_cell_withhold_a_seed_that_lost_one(tables: dict[str, pd.DataFrame], status: str) -> None:
+    cells = tables["cells"]
+    lost = (cells["cell"] == "a-4-0.2-3") & (cells["strategy"] == "stored")
+    cells.loc[lost, ["status", "accuracy"]] = [status, math.nan]
+    one = {"table": "cells", "column": "accuracy"}
+    sides = [one | {"where": {"strategy": name, "model": "a"}} for name in ("stored", "approximate:4")]
+    row = decide(tables, sides[0], "> -9", minus=sides[1], across="min")
+    assert (row["status"], row["seeds"]) == (HELD, 4)
+    assert row["reason"].startswith("1 of 5 seeds have no number (cells without one: 1); smallest at ")
+
+
+def test_a_cell_with_two_counterparts_is_not_paired(tables: dict[str, pd.DataFrame]) -> None:
+    one = {"table": "cells", "column": "accuracy"}
+    value, minus = one | {"where": {"depth": [2, 4]}}, one | {"where": {"depth": [4, 8]}}
+    row = decide(tables, value, minus=minus, across="max")
+    assert row["status"] == NOT_MEASURED
+    assert row["reason"] == "two cells of a seed are alike in model, slope: no pairs"
+
+
 def test_slope_is_fitted_within_each_seed(tables: dict[str, pd.DataFrame]) -> None:
     where = {"model": "b", "strategy": "stored", "slope": 0.2}
     row = decide(tables, {"table": "cells", "column": "accuracy", "where": where, "slope_over": "depth"})

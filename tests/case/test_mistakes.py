@@ -208,6 +208,11 @@ dept = [3]
             "matrix.model = ['hybrid']\n" + CLAIM + CELLS + ", slope_over = 'model' }",
             '8: claim[0].value.slope_over: axis "model" holds words',
         ),
+        (CLAIM + CELLS + " }\nacross = 'max'", "8: claim[0].across: is for minus or divided_by"),
+        (
+            CLAIM + CELLS + " }\n" + CELLS.replace("value", "minus") + ", across = 'min' }\nacross = 'max'",
+            '8: claim[0].minus: under across = "max" a claim takes each cell\'s own number',
+        ),
         (
             CLAIM + CELLS + ", where = { strategi = 'stored' } }",
             "7: claim[0].value.where.strategi: unknown axis or column: ... did you mean 'strategy'?",
