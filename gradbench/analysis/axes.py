@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 __all__ = ["Axes", "read_axes"]
+
+#: From so many values on an axis is a curve of its own.
+_A_SWEEP = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,18 @@ class Axes:
         for name, value in self.reference.items():
             frame = frame[frame[name] == value]
         return frame
+
+    def crossings(self, cells: pd.DataFrame) -> Iterator[Axes]:
+        """The roles for each other numeric axis that was swept at one value of `along` alone: it runs along then.
+
+        A matrix over depth at one slope, and over slopes at one depth, is two curves that cross.
+        """
+        for name in self.others:
+            values = cells.groupby(self.along)[name].nunique()
+            if (values > 1).sum() == 1 and values.max() >= _A_SWEEP and len(values) > 1:
+                rest = tuple(other for other in self.others if other != name)
+                held = {self.along: np.asarray(values.idxmax()).item()}
+                yield Axes(name, self.groups, (self.along, *rest), held | {one: self.reference[one] for one in rest})
 
 
 def read_axes(cells: pd.DataFrame, axes: Sequence[str]) -> Axes:

@@ -10,6 +10,7 @@ import altair as alt
 import pandas as pd
 
 from gradbench.analysis.axes import Axes
+from gradbench.analysis.divergence import setting
 from gradbench.report.palette import Palette
 from gradbench.report.words import axis_name
 
@@ -93,10 +94,28 @@ def missing(figure: str, question: str, why: str) -> Figure:
 
 @dataclass(frozen=True)
 class Scene:
-    """What all figures of a page share: the axes' roles and the strategies' colours."""
+    """What all figures of a page share: the axes' roles and the strategies' colours.
+
+    Of a figure along an axis that crosses that of the page, `crossing` is true.
+    """
 
     axes: Axes
     palette: Palette
+    crossing: bool = False
+
+    def named(self, figure: str) -> str:
+        """The id of a figure, and the name of its dataset."""
+        return f"{figure}-{self.axes.along}" if self.crossing else figure
+
+    @property
+    def against(self) -> str:
+        """What a crossing figure runs along, and where, for the end of its question."""
+        return f", against {self.along}{self.held}" if self.crossing else ""
+
+    @property
+    def held(self) -> str:
+        """The value of the page's axis at which a crossing figure stands, for the end of its question."""
+        return f" ({setting(self.axes.reference)})" if self.crossing else ""
 
     @property
     def along(self) -> str:
@@ -128,6 +147,11 @@ class Scene:
         """A choice among the values of a column; none where there is no choice."""
         options = tuple((f"{one:g}" if isinstance(one, int | float) else str(one), one) for one in values)
         return (Control(column, label, options, value),) if len(options) > 1 else ()
+
+    def fullest(self, frame: pd.DataFrame, column: str) -> Any:
+        """The last of a column's values at which as much of the panels and of the axis is filled as at any."""
+        filled = frame.drop_duplicates(["g", "x", column])[column].value_counts()
+        return max(filled[filled == filled.max()].index.tolist())
 
     def strategy_keys(self, frame: pd.DataFrame) -> tuple[Key, ...]:
         """The key of the strategies of `frame`."""

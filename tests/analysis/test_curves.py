@@ -44,6 +44,28 @@ def test_roles_of_the_axes(axes: Axes) -> None:
     assert read_axes(pd.concat([frame, more]), NAMES).reference == {"slope": 0.2}
 
 
+def cross(*points: tuple[int, float]) -> pd.DataFrame:
+    rows = [{"depth": depth, "slope": slope, "strategy": "r"} for depth, slope in points]
+    return pd.DataFrame(rows)
+
+
+def test_an_axis_that_was_swept_at_one_depth_crosses_it() -> None:
+    over_depth = [(depth, 0.2) for depth in (2, 4, 8, 16)]
+    cells = cross(*over_depth, (4, 0.05), (4, 0.1))
+    found = read_axes(cells, ("depth", "slope"))
+    (crossing,) = found.crossings(cells)
+    assert (crossing.along, crossing.others, crossing.reference) == ("slope", ("depth",), {"depth": 4})
+    assert set(crossing.at_reference(cells)["slope"]) == {0.05, 0.1, 0.2}
+    for other in (
+        cross(*over_depth),
+        cross(*over_depth, (4, 0.05)),
+        cross(*over_depth, (4, 0.05), (4, 0.1), (8, 0.05)),
+        cross(*itertools.product((2, 4), (0.05, 0.1, 0.2))),
+        cross((4, 0.05), (4, 0.1), (4, 0.2)),
+    ):
+        assert list(read_axes(other, ("depth", "slope")).crossings(other)) == []
+
+
 def test_a_band_is_the_median_and_the_extremes_of_the_seeds(axes: Axes) -> None:
     frame = table()
     frame.loc[0, "y"] = math.nan

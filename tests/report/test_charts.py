@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from gradbench.analysis.axes import Axes
+from gradbench.analysis.axes import Axes, read_axes
 from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import read_run
 from gradbench.report.figure import Control, Figure, Scene
+from gradbench.report.figures import with_crossings
 from gradbench.report.figures.cost import cost_figure
+from gradbench.report.figures.layers import layer_figure
 from gradbench.report.figures.profile import profile_figure
 from gradbench.report.figures.snr import snr_figure
-from gradbench.report.figures.training import final_figure
+from gradbench.report.figures.training import final_figure, training_figure
 from gradbench.report.interaction import interactive, with_legend
 from gradbench.report.palette import Palette
 from gradbench.report.scales import ChosenScale, decibels
@@ -150,6 +153,75 @@ def test_a_strategy_keeps_its_colour_across_charts(shown: dict[str, Figure]) -> 
         if key.selects
     }
     assert len(colours) == len({name for name, _ in colours}) == len({colour for _, colour in colours}) == 5
+
+
+def star() -> pd.DataFrame:
+    """Cells over depth at slope 0.2, and over slopes at depth 3, with random numbers."""
+    rng = np.random.default_rng()
+    points = [(3, 0.2), (5, 0.2), (8, 0.2), (3, 0.05), (3, 0.1)]
+    return pd.DataFrame(
+        {
+            "depth": depth,
+            "negative_slope": slope,
+            "seed": 0,
+            "strategy": strategy,
+            "status": "ok",
+            "accuracy": rng.uniform(0.2, 0.9),
+            "train_seconds": 1.0,
+        }
+        for depth, slope in points
+        for strategy in ("stored", "reconstruct")
+    )
+
+
+def test_an_axis_that_crosses_the_pages_has_a_figure_of_its_own(folder: Path) -> None:
+    run, cells = read_run(folder), star()
+    scene = Scene(read_axes(cells, ("depth", "negative_slope")), Palette.of(["stored", "reconstruct"]))
+    tables = run.tables | {"cells": cells}
+    main, crossing = with_crossings(final_figure, cells, replace(run, tables=tables), scene)
+    assert (main.id, crossing.id) == ("accuracy", "accuracy-negative_slope")
+    assert crossing.question == "What accuracy does each strategy reach, against negative slope (depth 3)?"
+    assert main.controls == crossing.controls == ()
+    for figure, field, at in ((main, "depth", ("negative_slope", 0.2)), (crossing, "negative_slope", ("depth", 3))):
+        there = cells[cells[at[0]] == at[1]]
+        found = sorted(figure.data[figure.id][["x", "s", "y"]].itertuples(index=False, name=None))
+        assert found == sorted(there[[field, "strategy", "accuracy"]].itertuples(index=False, name=None))
+        assert len(points(draw(figure))) == len(there)
+
+
+def test_where_each_panel_has_one_place_its_name_says_so() -> None:
+    rows = [
+        {"model": model, "depth": depth, "seed": 0, "strategy": "stored", "step": step, "accuracy": 0.5}
+        for model, depth in (("resnet", 8), ("revnet", 6))
+        for step in (0, 10)
+    ]
+    training = pd.DataFrame(rows)
+    scene = Scene(Axes("depth", ("model",), (), {}), Palette.of(["stored"]))
+    figure = training_figure(training, scene)
+    assert (figure.groups, figure.controls) == (("resnet · depth 8", "revnet · depth 6"), ())
+    assert len(points(draw(figure))) == 2
+    more = training_figure(pd.concat([training, training[:1].assign(depth=6)]), scene)
+    assert (more.groups, [control.name for control in more.controls]) == (("resnet", "revnet"), ["x"])
+
+
+def test_the_heat_map_begins_with_the_step_at_which_most_was_measured() -> None:
+    rows = [
+        {
+            **{
+                "cell": f"{depth}",
+                "depth": depth,
+                "seed": 0,
+                "strategy": "reconstruct",
+                "step": step,
+                "kind": "weight",
+            },
+            **{"layer": 0, "parameter": "0.weight", "verdict": "rounding", "noise_ratio": 0.01},
+        }
+        for depth, steps in ((6, (0, 100, 200)), (12, (0, 100)), (24, (0, 100)))
+        for step in steps
+    ]
+    figure = layer_figure(pd.DataFrame(rows), Scene(Axes("depth", (), (), {}), Palette.of(["reconstruct"])))
+    assert [(control.name, control.value) for control in figure.controls] == [("step", 100)]
 
 
 def test_more_strategies_than_colours_can_be_told_apart() -> None:

@@ -11,9 +11,13 @@ from typing import Any
 import pandas as pd
 import vl_convert
 
+from gradbench.analysis.axes import Axes
 from gradbench.analysis.tables import read_run
-from gradbench.report.figure import Figure
+from gradbench.case.schema import Reference
+from gradbench.report.figure import Figure, Scene
+from gradbench.report.figures.sources import source_rows
 from gradbench.report.pack import by_row
+from gradbench.report.palette import Palette
 from gradbench.report.references import reference_table
 
 
@@ -85,6 +89,20 @@ def test_words_stand_below_the_end_of_a_curve_that_falls_and_above_one_that_rise
     rises = svg_of(shown["profile"], "layerwise", x=5, o0=0.2, step=0)
     (end,), (words,) = places(rises, 'aria-label="[^"]*position: 99;'), places(rises, "<text (?=[^>]*>Figure 10)")
     assert words < end
+
+
+def test_words_of_curves_that_end_side_by_side_stand_in_lines_of_their_own() -> None:
+    def curve(name: str, before: float, end: float) -> Reference:
+        lead = {"name": name, "label": name, "source": "s", "along": "depth", "points": [(3, before), (5, end)]}
+        return Reference.model_validate(lead | {"value": {"table": "cells", "column": "accuracy"}})
+
+    frame = pd.DataFrame([{"g": "", "x": x, "y": 0.5} for x in (3, 5)])
+    scene = Scene(Axes("depth", (), (), {}), Palette.of(["stored"]))
+    fall = [curve("a", 1.0, 0.9), curve("b", 1.0, 0.89), curve("c", 1.0, 0.5)]
+    references = [*fall, curve("d", 0.2, 0.4), curve("e", 0.2, 0.41)]
+    rows = source_rows(references, {("cells", "accuracy"): {}}, frame, scene)
+    lines = rows.groupby("name")["line"].unique().map(list).to_dict()
+    assert lines == {"a": [1], "b": [2], "c": [1], "d": [-1], "e": [-2]}
 
 
 def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
 from gradbench.analysis.answer import answering
 from gradbench.analysis.tables import Run
+from gradbench.case.schema import Reference
 from gradbench.report.figure import Figure, Scene
 from gradbench.report.figures.cost import cost_figure, memory_figure
 from gradbench.report.figures.errors import error_figure
@@ -15,7 +21,7 @@ from gradbench.report.figures.tensors import tensor_figure
 from gradbench.report.figures.training import final_figure, training_figure
 from gradbench.report.references import references_of
 
-__all__ = ["figures"]
+__all__ = ["figures", "with_crossings"]
 
 #: The figure that shows a column, where a case asks of it and not of gradients.
 _SHOWS = {
@@ -34,7 +40,7 @@ def figures(run: Run, scene: Scene) -> list[Figure]:
     """
     claims = answering(run)
     asked = _SHOWS.get(claims[0]["value"]["column"], "") if claims else ""
-    return sorted(_in_order(run, scene), key=lambda figure: figure.id != asked)
+    return sorted(_in_order(run, scene), key=lambda figure: figure.id.partition("-")[0] != asked)
 
 
 def _in_order(run: Run, scene: Scene) -> list[Figure]:
@@ -46,12 +52,28 @@ def _in_order(run: Run, scene: Scene) -> list[Figure]:
     if not scene.axes.along:
         return [tensor_figure(gradients, scene), *through, cost_figure(cells, scene)]
     return [
-        error_figure(cells, scene, references),
+        *with_crossings(error_figure, cells, run, scene),
         layer_figure(gradients, scene),
-        snr_figure(activations, scene, references),
+        *with_crossings(snr_figure, activations, run, scene),
         *([gain_figure(activations, scene, references)] if scene.axes.along in OF_LAYERS else []),
         *through,
-        final_figure(cells, scene, references),
+        *with_crossings(final_figure, cells, run, scene),
         cost_figure(cells, scene),
         memory_figure(cells, scene, references),
     ]
+
+
+def with_crossings(
+    draw: Callable[[pd.DataFrame, Scene, Sequence[Reference]], Figure], table: pd.DataFrame, run: Run, scene: Scene
+) -> Iterator[Figure]:
+    """A figure along the page's axis, with one value of each axis that crosses it, and a figure along each of those."""
+    references = references_of(run)
+    crossings = list(scene.axes.crossings(run.tables["cells"]))
+    main = table
+    for axes in crossings:
+        main = main[main[axes.along] == scene.axes.reference[axes.along]]
+    yield draw(main, scene, references)
+    for axes in crossings:
+        figure = draw(axes.at_reference(table), replace(scene, axes=axes, crossing=True), references)
+        if figure.charts:
+            yield figure

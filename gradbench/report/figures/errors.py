@@ -27,7 +27,8 @@ _NOISE_LINES: tuple[Line, ...] = ((1.0, "SGD noise", "bottom"), (0.1, "a tenth o
 
 def error_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """Is the error of the gradients larger than the noise of the minibatch?"""
-    name, question = "errors", "Is the error of the gradients larger than the noise of SGD?"
+    name = scene.named("errors")
+    question = f"Is the error of the gradients larger than the noise of SGD{scene.against}?"
     measured = cells[cells["strategy"] != "stored"].copy()
     metrics = [metric for metric, _, _ in _METRICS]
     broken = measured["verdict"] == "broken"
@@ -44,15 +45,15 @@ def error_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Referen
             continue
         lines = _NOISE_LINES if metric != "rel_error" else ()
         strategies = scene.strategies(frame)
-        colours = {name: scene.palette.colour(name) for name in strategies}
+        colours = {strategy: scene.palette.colour(strategy) for strategy in strategies}
         quantities: Quantities = {("cells", metric): {}, ("gradients", metric): {}}
         sources = source_rows(references, quantities, frame, scene, "s", colours)
         known.append(sources)
         scale = logarithmic(frame, show=[*(value for value, _, _ in lines), *sources["y"]])
-        data[f"errors-{metric}"] = scale.place(with_text(frame))
+        data[f"{name}-{metric}"] = scale.place(with_text(frame))
         chart = banded(
             scene,
-            f"errors-{metric}",
+            f"{name}-{metric}",
             others,
             x=("x", scene.along, sorted(everything["x"].unique().tolist())),
             y_title=title,

@@ -25,8 +25,8 @@ _QUANTITIES = {("activations", "snr_db"): {"part": "all"}, ("cells", "min_snr_db
 
 def snr_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """How clean are the rebuilt activations?"""
-    grows = "as the network grows" if scene.axes.along == "depth" else f"against {scene.along}"
-    name, question = "snr", f"How clean are the rebuilt activations {grows}?"
+    grows = "as the network grows" if scene.axes.along == "depth" else f"against {scene.along}{scene.held}"
+    name, question = scene.named("snr"), f"How clean are the rebuilt activations {grows}?"
     frame = lowest_snr(activations, scene.axes)
     if frame.empty:
         return missing(name, question, "No strategy of this run rebuilds activations, or they were not measured.")
@@ -51,7 +51,7 @@ def snr_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Ref
     data = scale.place(with_text(frame, lambda value: f"{number(value)} dB"))
     chart = banded(
         scene,
-        "snr",
+        name,
         controls,
         x=("x", scene.along, sorted(frame["x"].unique().tolist())),
         y_title="lowest SNR over layers (dB)",
@@ -76,5 +76,5 @@ def snr_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Ref
         scene.groups(frame),
         controls,
         (*keys, *source_keys(sources)),
-        {"snr": data},
+        {name: data},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,6 +23,8 @@ Quantities = Mapping[tuple[str, str], Mapping[str, Any]]
 
 #: Where the words stand at an end in the left half and in the right half of a chart.
 _SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (("<=", "left", 2), (">", "right", 0))
+#: The words of ends within this share of each other stand in two lines, so many pixels apart.
+_NEXT_TO, _LINE = 0.06, 13
 _OTHER = "var(--ink-2)"
 _DASHES = "M0 5h3v2h-3zM4.5 5h3v2h-3zM9 5h3v2h-3z"
 
@@ -62,8 +65,8 @@ def source_rows(
 
     Returns:
         the columns of `frame` that tell panels, choices and series apart, that of `across`, y, lo, hi, `f` (colour),
-        `label`, `t` (for tooltips), `falls` (whether its curve does at the end) and `first` (whether the row's curve
-        carries the words).
+        `label`, `t` (for tooltips), `first` (whether the row's curve carries the words) and `line` (where they stand
+        at its end: 1 is the first line below it, -1 the first above).
     """
     across = across or Across.the_axis(scene)
     apart = {"g", "s", "step", "part", "x"} - {across.column}
@@ -82,10 +85,11 @@ def source_rows(
             for x, y in points:
                 value = {across.column: x, "y": y, "lo": y, "hi": y, "t": number(y)}
                 rows.append({**here, **value, "f": colour, "label": reference.label, "name": reference.name})
-                rows[-1]["falls"] = points[-1][1] < points[-2][1]
-    found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name", "falls"])
+                rows[-1]["line"] = 1 if points[-1][1] < points[-2][1] else -1
+    found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name", "line"])
     apart_from_series = [name for name in columns if name != series]
-    return found.assign(first=_carries_the_words(found, apart_from_series, across.column))
+    found["first"] = _carries_the_words(found, apart_from_series, across.column)
+    return _words_apart(found, apart_from_series, across.column)
 
 
 def source_layers(
@@ -126,17 +130,15 @@ def source_layers(
         base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, aria=False),
         base.mark_point(filled=False, size=26, strokeWidth=1.25, opacity=1).encode(tooltip=tooltip),
         *(
-            words.transform_filter(
-                f"{'' if falls else '!'}datum.falls && datum.{across.column} {side} {middle}"
-            ).mark_text(
+            words.transform_filter(f"datum.line === {line} && datum.{across.column} {side} {middle}").mark_text(
                 align=align,
-                baseline="top" if falls else "bottom",
+                baseline="top" if line > 0 else "bottom",
                 dx=shift,
-                dy=9 if falls else -9,
+                dy=(9 + _LINE * (abs(line) - 1)) * (1 if line > 0 else -1),
                 fontSize=11,
                 aria=False,
             )
-            for falls in sorted(set(rows["falls"]))
+            for line in sorted(set(rows["line"]))
             for side, align, shift in _SIDES
         ),
     ]
@@ -193,3 +195,19 @@ def _carries_the_words(rows: pd.DataFrame, shown_apart: Sequence[str], along: st
     highest = ends.sort_values("y", ascending=False, kind="stable").drop_duplicates(keys)
     curves = pd.MultiIndex.from_frame(highest[[*keys, "name"]])
     return pd.Series(pd.MultiIndex.from_frame(rows[[*keys, "name"]]).isin(curves), index=rows.index, dtype=bool)
+
+
+def _words_apart(rows: pd.DataFrame, shown_apart: Sequence[str], along: str) -> pd.DataFrame:
+    """`rows` where the words of curves that end next to each other, shown at once, stand in lines of their own."""
+    ends = rows[rows["first"]].sort_values(along, kind="stable").drop_duplicates([*shown_apart, "name"], keep="last")
+    for _, panel in ends.groupby(list(shown_apart), sort=False):
+        for side in (1, -1):
+            taken: float | None = None
+            line = 0
+            # From the curves outwards: below them from the highest, above them from the lowest.
+            for _, one in panel[panel["line"] == side].sort_values("y", ascending=side < 0).iterrows():
+                near = taken is not None and math.isclose(taken, one["y"], rel_tol=_NEXT_TO)
+                taken, line = one["y"], line + side if near else side
+                there = (rows[[*shown_apart, "name"]] == one[[*shown_apart, "name"]]).all(axis=1)
+                rows.loc[there, "line"] = line
+    return rows

@@ -32,6 +32,11 @@ def training_figure(training: pd.DataFrame, scene: Scene) -> Figure:
     if scene.axes.along:
         values = sorted(frame["x"].unique().tolist())
         along = scene.choose("x", scene.along, values, values[-1])
+        if along and frame.groupby("g")["x"].nunique().max() == 1:
+            # Each panel has one place on the axis, and not all the same: a choice would leave some of them empty.
+            places = frame["x"].map(lambda value: f"{scene.along} {value:g}")
+            named = [" · ".join(filter(None, names)) for names in zip(frame["g"], places, strict=True)]
+            frame, along = frame.assign(g=named), ()
     controls = (*along, *scene.other_controls(frame))
     return Figure(
         name,
@@ -48,7 +53,7 @@ def training_figure(training: pd.DataFrame, scene: Scene) -> Figure:
 
 def final_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Reference] = ()) -> Figure:
     """What accuracy does each strategy reach?"""
-    name, question = "accuracy", "What accuracy does each strategy reach?"
+    name, question = scene.named("accuracy"), f"What accuracy does each strategy reach{scene.against}?"
     frame, lost = against_axis(cells, scene.axes, "accuracy"), diverged(cells, scene.axes)
     if frame.empty:
         return missing(name, question, _NO_TRAINING if lost.empty else "Every training diverged.")
@@ -63,11 +68,11 @@ def final_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Referen
         question,
         "Higher is better. Test accuracy right after training; lines are medians, bands span all seeds"
         f"{'.' if crosses.empty else ', and seeds whose training diverged have none: a cross at the bottom.'}",
-        (chart("accuracy", frame, scene, controls, "x", scene.along),),
+        (chart(name, frame, scene, controls, "x", scene.along),),
         scene.groups(frame),
         controls,
         (*scene.strategy_keys(frame), *([] if crosses.empty else [CROSSED]), *source_keys(sources)),
-        {"accuracy": with_text(frame, accuracy)},
+        {name: with_text(frame, accuracy)},
     )
 
 
