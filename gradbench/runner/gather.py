@@ -166,8 +166,9 @@ def _copy(found: _Found, ours: Store) -> None:
             ours.write(one.key, theirs)
             known = theirs
         begun, mine = found.store.begun(one.key), ours.begun(one.key)
-        further = begun.is_file() and (not mine.is_file() or _phases(begun) > _phases(mine))
-        if further and (known is None or known.status not in FINISHED):
+        if known is not None and known.status in FINISHED:
+            mine.unlink(missing_ok=True)
+        elif begun.is_file() and (not mine.is_file() or _phases(begun) > _phases(mine)):
             write_atomic(mine, begun.read_bytes())
 
 

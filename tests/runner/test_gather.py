@@ -92,6 +92,18 @@ def test_of_what_was_begun_the_further_is_kept(planted: Planted) -> None:
     assert json.loads(kept.read_text()) == {"phases": ["a", "b"]}
 
 
+@pytest.mark.parametrize("finished_first", [True, False])
+def test_of_a_cell_that_finished_elsewhere_nothing_begun_is_left(planted: Planted, finished_first: bool) -> None:
+    cell = "hybrid depth=2 seed=0"
+    finished = stay(planted, "finished", cell, **GPU)
+    planted.behave({2: "raise"})
+    begun = stay(planted, "begun", cell, **GPU)
+    assert len(list((begun / "planted" / ".cells").glob("*.begun"))) == 1
+    gathered(planted, *([finished, begun] if finished_first else [begun, finished]))
+    assert list((planted.out / ".cells").glob("*.begun")) == []
+    assert planted.manifest()["cells_by_status"] == {"ok": 1, "missing": 5}
+
+
 def test_a_store_may_be_gathered_into_itself(planted: Planted) -> None:
     planted.run()
     tables = planted.firm_tables()
