@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from gradbench.report.build import build
 from tests.until import until
 
 pytestmark = pytest.mark.browser
@@ -96,6 +97,24 @@ def test_another_measure_replaces_the_charts(phone: Any) -> None:
     phone.select_option("[data-figure=errors] [data-control=variant]", label="relative error, median weight tensor")
     until(phone, "document.querySelector('[data-figure=errors] .panels').textContent.includes('relative error')")
     assert phone.evaluate("document.querySelectorAll('[data-figure=errors] svg').length") >= 2
+
+
+def test_a_panel_without_anything_at_a_choice_is_left_out(browser: Any, make_run: Callable[..., Path]) -> None:
+    folder = make_run()
+    gradients = pd.read_csv(folder / "gradients.csv")
+    gone = (gradients["model"] == "hybrid") & (gradients["strategy"] == "reconstruct")
+    gradients[~gone].to_csv(folder / "gradients.csv", index=False)
+    build(folder)
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto((folder / "report.html").as_uri())
+    panels = "[...document.querySelectorAll('[data-figure=layers] figure:has(svg) figcaption span:first-child')]"
+    names = f"{panels}.map((one) => one.textContent).join()"
+    until(page, f"{names} === 'layerwise'")
+    page.select_option("[data-figure=layers] [data-control=s]", label="checkpoint")
+    until(page, f"{names} === 'layerwise,hybrid'")
+    page.select_option("[data-figure=layers] [data-control=s]", label="reconstruct")
+    until(page, f"{names} === 'layerwise'")
+    page.close()
 
 
 def test_the_table_is_sorted_from_the_keyboard(phone: Any) -> None:

@@ -187,18 +187,29 @@
       png.addEventListener("click", () => save("png"));
       return ready;
     };
+    const current = () => charts.find((one) => !one.variant || one.variant === choices.variant);
+    // A panel without a row at the reader's choices, as of a network that a strategy does not fit, is left out.
+    let panels = [];
+    const here = (row) => controls.every(({ name }) => !(name in row) || row[name] === choices[name]);
+    const filledPanels = (chart) => {
+      const all = [...rows(page.data[chart.data]), ...layersOf(chart.spec).flatMap((layer) => layer.data?.values ?? [])];
+      const found = new Set(all.filter((row) => "g" in row && here(row)).map((row) => row.g));
+      return groups.filter((group) => found.has(group));
+    };
     const redraw = () => {
       drawn.forEach((promise) => promise.then((one) => one.finalize()));
       place.replaceChildren();
-      const chart = charts.find((one) => !one.variant || one.variant === choices.variant);
-      drawn = groups.map((group) => draw(chart, group));
+      const chart = current();
+      panels = filledPanels(chart);
+      drawn = panels.map((group) => draw(chart, group));
+      if (!panels.length) place.append(element("p", { class: "missing" }, "Nothing was measured at this choice."));
     };
     for (const select of section.querySelectorAll("[data-control]")) {
       const name = select.dataset.control;
       select.selectedIndex = [...select.options].findIndex((option) => JSON.parse(option.value) === choices[name]);
       select.addEventListener("change", () => {
         choices[name] = JSON.parse(select.value);
-        if (name === "variant") redraw();
+        if (name === "variant" || String(filledPanels(current())) !== String(panels)) redraw();
         else drawn.forEach((promise) => promise.then(async ({ view, zoom }) => { await zoom.reset(); await view.signal(`choice_${name}`, choices[name]).runAsync(); await zoom.again(); }));
       });
     }
