@@ -70,6 +70,8 @@ _OF_FIRST_SEED = {
     "left_bytes",
     "bytes_per_pixel",
 }
+#: More settings than these that have the largest or smallest number alike are not named.
+_FEW_PLACES = 3
 #: The rows that have no number by design.
 _NONE_BY_DESIGN: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "flipped_gates": lambda rows: rows["kind"] != "activation",
@@ -260,7 +262,7 @@ def _combined(numbers: Sequence[pd.Series], claim: Claim) -> pd.Series:
 
 
 def _extremes(combined: pd.Series, values: pd.Series, axes: Sequence[str], across: str | None) -> list[str]:
-    """Say at which settings, along `axes`, the seeds have their largest or smallest number."""
+    """Say at which settings, along `axes`, the seeds have their largest or smallest number, unless at many."""
     word = {"max": "largest", "min": "smallest"}.get(across or "")
     if word is None or not axes:
         return []
@@ -269,7 +271,7 @@ def _extremes(combined: pd.Series, values: pd.Series, axes: Sequence[str], acros
     places = dict.fromkeys(
         setting(dict(zip(axes, point, strict=True))) for point in points.loc[there, list(axes)].to_numpy(dtype=object)
     )
-    return [f"{word} at {' or '.join(places)}"] if places else []
+    return [f"{word} at {' or '.join(places)}"] if 0 < len(places) <= _FEW_PLACES else []
 
 
 def per_cell(rows: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:

@@ -106,6 +106,10 @@ def test_pairs_by_cell_say_where_the_largest_is(tables: dict[str, pd.DataFrame])
     assert row["status"] == NOT_HELD
     assert row["value"] == pytest.approx(0.032)
     assert row["reason"] == "largest at a, depth 8, slope 0.4 or b, depth 8, slope 0.4"
+    cells["accuracy"] = 0.9
+    row = decide(tables, quantities["stored"], "< 0.01", minus=quantities["approximate:4"], across="max")
+    assert (row["status"], row["reason"]) == (HELD, "")
+    cells["accuracy"] = np.where(cells["strategy"] == "stored", 0.9, 0.9 - 0.01 * cells["depth"] * cells["slope"])
     lows = [quantity | {"across": "min"} for quantity in quantities.values()]
     assert decide(tables, lows[0], "< 0.01", minus=lows[1])["value"] == pytest.approx(0.032)
     cells.loc[(cells["depth"] == 8) & (cells["strategy"] == "stored"), "accuracy"] += 0.08
