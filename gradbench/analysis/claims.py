@@ -229,7 +229,7 @@ def _seed_by_seed(sides: Sequence[_Side], claim: Claim) -> tuple[pd.Series, list
 def _cell_by_cell(
     cells: pd.DataFrame, sides: Sequence[_Side], claim: Claim, axes: tuple[str, ...]
 ) -> tuple[pd.Series, list[str]]:
-    """The claim's number for each seed (index: seed), of numbers for each setting; at which settings it was found.
+    """The claim's number for each seed (index: seed), of numbers for each setting; what to add to it.
 
     Raises:
         NothingMatchesError: a cell has two counterparts.
@@ -248,7 +248,9 @@ def _cell_by_cell(
     for side in sides:
         values = side.withheld(values)
     varied = [axis for axis in shared if combined.index.get_level_values(axis).nunique() > 1]
-    return values, _extremes(combined, values, varied, claim.across)
+    alone = 0 if any(len(side.lost) for side in sides) else sum(len(combined) - len(one) for one in numbers)
+    notes = [f"cells without a counterpart: {alone}"] if alone else []
+    return values, [*notes, *_extremes(combined, values, varied, claim.across)]
 
 
 def _combined(numbers: Sequence[pd.Series], claim: Claim) -> pd.Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from gradbench.analysis.tables import Run
@@ -39,6 +40,11 @@ def _sentences(cells: pd.DataFrame, axes: Sequence[str]) -> Iterator[str]:
 
 def setting(point: Mapping[str, object]) -> str:
     """Write axes and their values for a sentence: `hybrid, depth 5, negative slope 0.2`."""
-    return ", ".join(
-        value if isinstance(value, str) else f"{axis.replace('_', ' ')} {value:g}" for axis, value in point.items()
-    )
+    return ", ".join(_said(axis, value) for axis, value in point.items())
+
+
+def _said(axis: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    written = str(value).lower() if isinstance(value, bool | np.bool_) else f"{value:g}"
+    return f"{axis.replace('_', ' ')} {written}"

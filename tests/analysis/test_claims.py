@@ -130,6 +130,16 @@ def test_pairs_by_cell_withhold_a_seed_that_lost_one(tables: dict[str, pd.DataFr
     assert row["reason"].startswith("1 of 5 seeds have no number (cells without one: 1)")
 
 
+def test_a_cell_without_a_counterpart_leaves_its_seed_without_a_number(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    gone = (cells["cell"] == "b-2-0.4-1") & (cells["strategy"] == "stored")
+    one = {"table": "cells", "column": "accuracy"}
+    sides = [one | {"where": {"strategy": name}} for name in ("stored", "approximate:4")]
+    row = decide(tables | {"cells": cells[~gone]}, sides[0], "> -9", minus=sides[1], across="mean")
+    assert (row["status"], row["seeds"]) == (HELD, 4)
+    assert row["reason"] == "1 of 5 seeds have no number; cells without a counterpart: 1"
+
+
 def test_a_cell_with_two_counterparts_is_not_paired(tables: dict[str, pd.DataFrame]) -> None:
     one = {"table": "cells", "column": "accuracy"}
     value, minus = one | {"where": {"depth": [2, 4]}}, one | {"where": {"depth": [4, 8]}}
