@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gradbench.analysis.references import Pair, pairs
 from gradbench.analysis.tables import Run
 from gradbench.case.schema import Reference
-from gradbench.report.words import MINUS, axis_name, interval, number, power_of_ten
+from gradbench.report.words import MINUS, axis_name, number, power_of_ten
 from gradbench.results import TABLES
 
 __all__ = ["CurveRow", "ReferenceRow", "ReferenceTable", "reference_table", "references_of"]
@@ -88,23 +88,23 @@ def _row(reference: Reference, pair: Pair) -> ReferenceRow:
         quantity=_quantity(reference),
         place=", ".join([*_where(reference), *along]),
         theirs=_as_given(pair.theirs),
-        ours=number(pair.ours),
-        difference=number(difference),
+        ours=_as_finely(pair.ours, pair.theirs),
+        difference=_as_finely(difference, pair.theirs),
         keys=(f"{pair.theirs:.6g}", f"{pair.ours:.6g}", f"{difference:.6g}"),
         seeds=pair.seeds,
     )
 
 
 def _curve(reference: Reference, measured: Sequence[Pair]) -> CurveRow:
-    differences = sorted(pair.ours - pair.theirs for pair in measured)
+    far = sorted((pair.ours - pair.theirs, pair.theirs) for pair in measured)
     return CurveRow(
         label=reference.label,
         quantity=_quantity(reference),
         place=", ".join([*_where(reference), *([f"along {axis_name(reference.along)}"] if reference.along else [])]),
         values=len(measured),
         theirs=_ends([_as_given(pair.theirs) for pair in measured]),
-        ours=_ends([number(pair.ours) for pair in measured]),
-        difference=number(differences[0]) if len(measured) == 1 else interval(differences[0], differences[-1]),
+        ours=_ends([_as_finely(pair.ours, pair.theirs) for pair in measured]),
+        difference=_ends([_as_finely(*one) for one in far]),
     )
 
 
@@ -116,6 +116,19 @@ def _as_given(value: float) -> str:
     """A source's value with all digits that it has."""
     mantissa, _, exponent = f"{value:,.6g}".partition("e")
     return mantissa.replace("-", MINUS) + (f"·{power_of_ten(int(exponent))}" if exponent else "")
+
+
+def _as_finely(value: float, given: float) -> str:
+    """`value` in three digits, and in as many decimals as the source's has.
+
+    >>> _as_finely(0.92113, 0.9217), _as_finely(0.92113, 0.92), _as_finely(0.00059, 0.9217), _as_finely(257.116, 4020)
+    ('0.9211', '0.921', '0.0006', '257')
+    """
+    text, finest = number(value), len(f"{given:.6g}".partition(".")[2])
+    if "e" in f"{given:.6g}" or not math.isfinite(value) or round(value, finest) == 0:
+        return text
+    has = 0 if "·" in text else len(text.partition(".")[2])
+    return f"{value:,.{finest}f}".replace("-", MINUS) if finest > has else text
 
 
 def _quantity(reference: Reference) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 from gradbench.report.figure import Control
 from gradbench.report.words import MINUS, number, power_of_ten
 
-__all__ = ["ChosenScale", "Scale", "decibels", "logarithmic"]
+__all__ = ["ChosenScale", "Scale", "decibels", "decibels_around", "logarithmic", "shares_around"]
 
 #: No axis shows more than these powers of ten; what lies beyond stands at the edge.
 _SMALLEST, _LARGEST = -16, 8
@@ -159,3 +159,28 @@ def decibels(frame: pd.DataFrame, columns: Iterable[str] = ("y", "lo", "hi")) ->
         high += step
         labels[float(high)] = "∞"
     return Scale("linear", float(low), float(high), labels)
+
+
+def shares_around(frame: pd.DataFrame, columns: Iterable[str] = ("y",)) -> Scale:
+    """A linear scale in percent around `columns`, shares from 0 to 1, so that a small step is seen."""
+    return _around(frame, columns, 100, " %")
+
+
+def decibels_around(frame: pd.DataFrame, columns: Iterable[str] = ("y",)) -> Scale:
+    """A linear scale in decibels around `columns`, so that a small step is seen; ∞ above it if it occurs."""
+    return _around(frame, columns, 1, "")
+
+
+def _around(frame: pd.DataFrame, columns: Iterable[str], factor: float, unit: str) -> Scale:
+    """At most eight ticks, 1, 2 or 5 times a power of ten apart and at least 1; unlike a scale from zero, no size."""
+    values = np.concatenate([frame[column].dropna().to_numpy(np.float64) for column in columns]) * factor
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    steps = (digit * 10**power for power in range(9) for digit in (1, 2, 5))
+    step = next(step for step in steps if (high - low) / step <= 6)
+    first = math.floor(low / step)
+    ticks = [step * place for place in range(first, max(math.ceil(high / step), first + 1) + 1)]
+    labels = {tick / factor: f"{tick}{unit}".replace("-", MINUS) for tick in ticks}
+    if np.isposinf(values).any():
+        labels[(ticks[-1] + step) / factor] = "∞"
+    return Scale("linear", min(labels), max(labels), labels)

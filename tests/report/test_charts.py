@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 from collections.abc import Callable
@@ -260,3 +261,17 @@ def test_no_cross_where_nothing_that_was_trained_diverged() -> None:
     for figure in (trainings(set()), trainings({(8, 0)}, strategy="checkpoint")):
         assert not [label for label in points(draw(figure)) if "diverged" in label]
         assert "cross: diverged" not in [key.name for key in figure.keys]
+
+
+def test_a_gap_of_half_a_point_is_seen() -> None:
+    """Half a point of accuracy is a tenth of the panel or more where all accuracies are within two points."""
+    rng = np.random.default_rng()
+    cells = pd.DataFrame(
+        {"depth": depth, "strategy": name, "accuracy": rng.uniform(0.9, 0.92)}
+        for depth, name in itertools.product((3, 5, 8), ("stored", "reconstruct"))
+    ).assign(seed=0, status="ok", train_seconds=1.0)
+    scene = Scene(Axes("depth", (), (), {}), Palette.of(["stored", "reconstruct"]))
+    (chart,) = final_figure(cells, scene).charts
+    domain = next(re.finditer(r'"domain": \[(0\.[0-9]+), (0\.[0-9]+)\]', json.dumps(chart.spec)))
+    low, high = map(float, domain.groups())
+    assert low <= cells["accuracy"].min() < cells["accuracy"].max() <= high <= low + 0.05

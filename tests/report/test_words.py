@@ -7,18 +7,23 @@ import doctest
 import gzip
 import json
 import math
+from collections.abc import Callable, Iterable
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from gradbench.report import words
+from gradbench.report import references, words
 from gradbench.report.pack import by_column, compressed, for_script
-from gradbench.report.scales import decibels, logarithmic
+from gradbench.report.scales import Scale, decibels, decibels_around, logarithmic, shares_around
 
 
-def test_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(words).failed == 0
+@pytest.mark.parametrize("module", [references, words])
+def test_examples_in_the_docstrings(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def test_packing_loses_nothing_but_digits() -> None:
@@ -68,3 +73,19 @@ def test_decibels_hold_zero_and_every_value(values: list[float]) -> None:
     assert scale.low <= 0 < scale.high
     assert scale.place(frame, ["y"])["y"].dropna().between(scale.low, scale.high).all()
     assert ("∞" in scale.labels.values()) == (math.inf in values)
+
+
+@pytest.mark.parametrize(("fit", "factor"), [(decibels_around, 1), (shares_around, 100)])
+def test_a_zoomed_axis_holds_its_numbers_tightly(
+    fit: Callable[[pd.DataFrame, Iterable[str]], Scale], factor: int
+) -> None:
+    rng = np.random.default_rng()
+    for _ in range(50):
+        values = (rng.uniform(-50, 150) + rng.lognormal(0, 2) * rng.uniform(size=8)) / factor
+        scale = fit(pd.DataFrame({"y": values}), ["y"])
+        assert scale.low <= values.min() + 1e-9
+        assert scale.high >= values.max() - 1e-9
+        ticks = sorted(scale.labels)
+        assert 2 <= len(ticks) <= 8
+        assert scale.high - scale.low <= max(3 * (values.max() - values.min()), 2 / factor + 1e-9)
+        assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,7 +20,6 @@ from gradbench.site.figures.over_nights import night_figures
 from gradbench.site.figures.over_versions import version_figure
 from gradbench.site.figures.ratios import ratio_figure
 from gradbench.site.figures.through_layers import layer_figure, layers_of_both, most_changed
-from gradbench.site.figures.zoomed import decibels_around, shares_around
 from gradbench.site.links import link
 from gradbench.site.spark import HEIGHT, sparkline
 from gradbench.site.versions import version_key
@@ -152,20 +149,6 @@ def test_versions_sort_by_number() -> None:
     versions = ["2.9.1", "2.10.0", "2.11.0+cu126", "2.11.0+cu130", "2.13.0"]
     shuffled = np.random.default_rng().permutation(versions).tolist()
     assert sorted(shuffled, key=version_key) == versions
-
-
-@pytest.mark.parametrize(("fit", "factor"), [(decibels_around, 1), (shares_around, 100)])
-def test_a_zoomed_axis_holds_its_numbers_tightly(fit: Callable[[pd.DataFrame], object], factor: int) -> None:
-    rng = np.random.default_rng()
-    for _ in range(50):
-        values = (rng.uniform(-50, 150) + rng.lognormal(0, 2) * rng.uniform(size=8)) / factor
-        scale = SimpleNamespace(**vars(fit(pd.DataFrame({"y": values}))))
-        assert scale.low <= values.min() + 1e-9
-        assert scale.high >= values.max() - 1e-9
-        ticks = sorted(scale.labels)
-        assert 2 <= len(ticks) <= 8
-        assert scale.high - scale.low <= max(3 * (values.max() - values.min()), 2 / factor + 1e-9)
-        assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
 
 
 def test_a_sparkline_is_higher_where_the_number_is_larger() -> None:

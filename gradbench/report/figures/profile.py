@@ -88,9 +88,10 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
         lines: tuple[Line, ...] = ((0.0, "0 dB", "bottom"),) if column == "snr" else ()
         rules = marked(lines, scale.scale(), scale.axis(title))
         up = alt.Y("y:Q", scale=scale.scale(), axis=scale.axis(title))
-        dashed = source_layers(theirs, scene, controls, up, across, (0, float(frame["p"].max())), _POSITION)
+        dashed, named = source_layers(theirs, scene, controls, up, across, (0, float(frame["p"].max())), _POSITION)
         rings = [expectations(base, "theory", scale.scale(), scale.axis(title))] if column == "alpha" else []
-        chart = alt.layer(base.mark_line(strokeWidth=1, color="var(--ink-3)"), *dashed, points, *rings, *rules)
+        line = base.mark_line(strokeWidth=1, color="var(--ink-3)")
+        chart = alt.layer(line, *dashed, points, *rings, *rules, *named)
         words = f"Chart: {label} of every rebuilt activation by its position in the network."
         charts.append(scene.finish(chart, controls, words, column, params=[scale.param(), reach]))
     variant = Control("variant", "measure", tuple((label, column) for column, label, _ in shown), shown[0][0])

@@ -105,12 +105,12 @@ def banded(
     rules = marked(lines, y_scale.scale(), y_scale.axis(y_title))
     median = base.mark_line(strokeWidth=2, aria=False).encode(y=up)
     points = base.mark_point(filled=True, size=48, opacity=1).encode(y=up, shape=shape, tooltip=tooltip)
-    theirs = [] if sources is None else source_layers(sources, scene, controls, up, across, (low, high))
+    theirs, words = ([], []) if sources is None else source_layers(sources, scene, controls, up, across, (low, high))
     rings = [expectations(base, expected, y_scale.scale(), y_scale.axis(y_title))] if expected else []
     lost = []
     if crosses is not None and not crosses.empty:
         lost = [_crosses(crosses, scene, controls).encode(x=across, y=up, color=colour, tooltip=tooltip)]
-    return alt.layer(band, *rules, *theirs, median, points, *rings, *lost)
+    return alt.layer(band, *rules, *theirs, median, points, *rings, *lost, *words)
 
 
 def _crosses(rows: pd.DataFrame, scene: Scene, controls: Sequence[Control]) -> alt.Chart:

@@ -25,6 +25,8 @@ Quantities = Mapping[tuple[str, str], Mapping[str, Any]]
 _SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (("<=", "left", 2), (">", "right", 0))
 #: The words of ends within this share of each other stand in two lines, so many pixels apart.
 _NEXT_TO, _LINE = 0.06, 13
+#: What keeps words legible where a line runs through them.
+_HALO: Mapping[str, Any] = {"stroke": "var(--paper)", "strokeWidth": 4, "strokeJoin": "round"}
 _OTHER = "var(--ink-2)"
 _DASHES = "M0 5h3v2h-3zM4.5 5h3v2h-3zM9 5h3v2h-3z"
 
@@ -100,14 +102,14 @@ def source_layers(
     x: alt.X,
     reach: tuple[float, float],
     across: Across | None = None,
-) -> list[Any]:
-    """The layers that draw `rows`: dashed lines, hollow points to hover, and the words at an end.
+) -> tuple[list[Any], list[Any]]:
+    """The layers that draw `rows`: dashed lines with hollow points to hover, and the words at an end, for the top.
 
     `reach` is what the horizontal axis spans: words go to that side of the end on which there is more room, and below
     the end of a curve that comes from above.
     """
     if rows.empty:
-        return []
+        return [], []
     across = across or Across.the_axis(scene)
     rows = rows.drop(columns=["lo", "hi"])
     values = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
@@ -126,21 +128,23 @@ def source_layers(
         .transform_filter(f"datum.{across.column} === datum.end")
         .encode(text="label:N", color=alt.value("var(--ink-2)"))
     )
-    return [
+    curves = [
         base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, aria=False),
         base.mark_point(filled=False, size=26, strokeWidth=1.25, opacity=1).encode(tooltip=tooltip),
-        *(
-            words.transform_filter(f"datum.line === {line} && datum.{across.column} {side} {middle}").mark_text(
-                align=align,
-                baseline="top" if line > 0 else "bottom",
-                dx=shift,
-                dy=(9 + _LINE * (abs(line) - 1)) * (1 if line > 0 else -1),
-                fontSize=11,
-                aria=False,
-            )
-            for line in sorted(set(rows["line"]))
-            for side, align, shift in _SIDES
-        ),
+    ]
+    return curves, [
+        words.transform_filter(f"datum.line === {line} && datum.{across.column} {side} {middle}").mark_text(
+            align=align,
+            baseline="top" if line > 0 else "bottom",
+            dx=shift,
+            dy=(9 + _LINE * (abs(line) - 1)) * (1 if line > 0 else -1),
+            fontSize=11,
+            aria=False,
+            **edge,
+        )
+        for line in sorted(set(rows["line"]))
+        for side, align, shift in _SIDES
+        for edge in (_HALO, {})
     ]
 
 

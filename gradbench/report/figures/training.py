@@ -13,7 +13,7 @@ from gradbench.case.schema import Reference
 from gradbench.report.figure import Chart, Control, Figure, Scene, missing
 from gradbench.report.figures.series import CROSSED, banded, with_text
 from gradbench.report.figures.sources import source_keys, source_rows
-from gradbench.report.scales import Scale
+from gradbench.report.scales import shares_around
 from gradbench.report.words import accuracy
 
 __all__ = ["final_figure", "training_figure"]
@@ -87,10 +87,7 @@ def _chart(
     crosses: pd.DataFrame | None = None,
 ) -> Chart:
     strategies = scene.strategies(frame)
-    highest = max(float(frame["hi"].max()), *([] if sources is None else sources["y"]), 0.0)
-    top = min(1.0, -(-highest * 10 // 1) / 10)
-    ticks = [step / 10 for step in range(round(top * 10) + 1)]
-    scale = Scale("linear", 0.0, max(top, 0.1), {tick: f"{tick:.0%}" for tick in ticks})
+    scale = shares_around(pd.concat([frame, sources, crosses]), ("y", "lo", "hi"))
     values = sorted({*frame[x], *([] if crosses is None else crosses[x])})
     chart = banded(
         scene,

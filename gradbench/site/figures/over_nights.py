@@ -17,10 +17,9 @@ from gradbench.history.steps import step_p, steps
 from gradbench.history.table import SERIES, axes_of
 from gradbench.report.figure import Control, Figure, Scene, missing
 from gradbench.report.palette import Palette
-from gradbench.report.scales import ChosenScale, logarithmic
+from gradbench.report.scales import ChosenScale, decibels_around, logarithmic, shares_around
 from gradbench.report.words import number
 from gradbench.site.figures.nights import Calendar, series_names
-from gradbench.site.figures.zoomed import decibels_around, shares_around
 
 __all__ = ["Accepted", "night_figures"]
 
