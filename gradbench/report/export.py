@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def formats_in(text: str) -> list[str]:
 
 
 def write_figures(run: Run, folder: Path, formats: Collection[str] = tuple(FORMATS)) -> list[Path]:
-    """Write every panel of every figure of the run, with the choices that the page begins with.
+    """Write every panel of every figure of the run, with the choices that the page begins with and something at them.
 
     Args:
         run: its tables.
@@ -81,10 +82,22 @@ def _panels(shown: list[Figure]) -> Iterator[tuple[str, dict[str, Any]]]:
     taken: dict[str, int] = {}
     for figure in shown:
         for chart in figure.charts:
-            for group in figure.groups:
+            for group in _filled(figure, chart):
                 name = _slug(figure.id, chart.variant, group)
                 taken[name] = taken.get(name, 0) + 1
                 yield (name if taken[name] == 1 else f"{name}-{taken[name]}"), _panel(figure, chart, group)
+
+
+def _filled(figure: Figure, chart: Chart) -> list[str]:
+    """The panels that have something at the choices that the page begins with."""
+    inline = [layer.get("data", {}).get("values", []) for layer in chart.spec.get("layer", [])]
+    rows = [*by_row(figure.data[chart.data]), *chain.from_iterable(inline)]
+    found = {
+        row["g"]
+        for row in rows
+        if "g" in row and all(row.get(control.name, control.value) == control.value for control in figure.controls)
+    }
+    return [group for group in figure.groups if group in found]
 
 
 def _panel(figure: Figure, chart: Chart, group: str) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from gradbench.analysis.tables import read_run
@@ -60,11 +62,27 @@ def test_a_name_cannot_leave_the_folder_nor_hide_another(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: dict[str, Figure]
 ) -> None:
     figure = shown["layers"]
-    frame = figure.data["layers"].assign(g="../Up")
+    frame = pd.concat([figure.data["layers"].assign(g=name) for name in ("../Up", "up")])
     other = Figure("layers", "?", "", figure.charts, ("../Up", "up"), figure.controls, figure.keys, {"layers": frame})
     monkeypatch.setattr(export, "figures", lambda run, scene: [other])
     written = write_figures(read_run(folder), tmp_path, ["svg"])
     assert [path.name for path in written] == ["layers-up.svg", "layers-up-2.svg"]
+
+
+def test_a_panel_without_anything_at_the_first_choices_is_no_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: dict[str, Figure]
+) -> None:
+    figure = shown["errors"]
+    (slope,) = [control for control in figure.controls if control.label == "negative slope"]
+    kept = {
+        name: frame[(frame["g"] != "hybrid") | (frame[slope.name] != slope.value)]
+        for name, frame in figure.data.items()
+    }
+    assert all("hybrid" in set(frame["g"]) for frame in kept.values())
+    monkeypatch.setattr(export, "figures", lambda run, scene: [replace(figure, data=kept)])
+    written = write_figures(read_run(folder), tmp_path, ["svg"])
+    assert written
+    assert not [path.name for path in written if "hybrid" in path.name]
 
 
 def test_formats() -> None:
