@@ -275,3 +275,16 @@ def test_a_gap_of_half_a_point_is_seen() -> None:
     domain = next(re.finditer(r'"domain": \[(0\.[0-9]+), (0\.[0-9]+)\]', json.dumps(chart.spec)))
     low, high = map(float, domain.groups())
     assert low <= cells["accuracy"].min() < cells["accuracy"].max() <= high <= low + 0.05
+
+
+def test_seeds_at_a_single_place_span_a_bar() -> None:
+    cells = pd.DataFrame(
+        {"depth": depth, "seed": seed, "strategy": "stored", "accuracy": 0.9 + 0.01 * seed}
+        for depth, seed in itertools.product((3, 5), (0, 1, 2))
+    ).assign(status="ok", train_seconds=1.0)
+    scene = Scene(Axes("depth", (), (), {}), Palette.of(["stored"]))
+    one, two = (draw(final_figure(rows, scene)) for rows in (cells[cells["depth"] == 3], cells))
+    (bar,) = re.findall(r'<line [^>]*y2="(-?[\d.]+)"[^>]*stroke-width="7"', one)
+    ticks = re.findall(r"translate\(-?[\d.]+,([\d.]+)\)[^>]*>9[0-9] %<", one)
+    assert abs(float(bar)) == pytest.approx(float(ticks[0]) - float(ticks[-1]), abs=1)  # from 90 to 92 %
+    assert 'stroke-width="7"' not in two

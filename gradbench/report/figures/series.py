@@ -97,6 +97,14 @@ def banded(
     band = base.mark_area(opacity=0.13, aria=False).encode(
         y=alt.Y("lo:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title)), y2="hi:Q"
     )
+    # A band at a single place has no width: a bar shows it.
+    series = colour.shorthand.partition(":")[0]
+    bar = (
+        base.transform_joinaggregate(places=f"distinct({field})", groupby=[series])
+        .transform_filter("datum.places === 1")
+        .mark_rule(strokeWidth=7, opacity=0.25, aria=False)
+        .encode(y=alt.Y("lo:Q", scale=y_scale.scale(), axis=y_scale.axis(y_title)), y2="hi:Q")
+    )
     tooltip = [
         alt.Tooltip(colour.shorthand, title=str(colour.title) if isinstance(colour.title, str) else "strategy"),
         alt.Tooltip(f"{field}:Q", title=title),
@@ -110,7 +118,7 @@ def banded(
     lost = []
     if crosses is not None and not crosses.empty:
         lost = [_crosses(crosses, scene, controls).encode(x=across, y=up, color=colour, tooltip=tooltip)]
-    return alt.layer(band, *rules, *theirs, median, points, *rings, *lost, *words)
+    return alt.layer(band, bar, *rules, *theirs, median, points, *rings, *lost, *words)
 
 
 def _crosses(rows: pd.DataFrame, scene: Scene, controls: Sequence[Control]) -> alt.Chart:
