@@ -176,7 +176,7 @@ def _meanings() -> dict[tuple[str, str], str]:
     """The docstring below each key of the case file's schema, by section and attribute."""
     tree = ast.parse(inspect.getsource(schema))
     return {
-        (section.name, key.target.id): ast.literal_eval(text.value)
+        (section.name, key.target.id): " ".join(ast.literal_eval(text.value).split())
         for section in tree.body
         if isinstance(section, ast.ClassDef)
         for key, text in zip(section.body, section.body[1:], strict=False)

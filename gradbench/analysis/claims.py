@@ -131,7 +131,7 @@ def _decide(
     details = f" ({', '.join(why)})" if why else ""
     reason = f"{absent} of {len(values)} seeds have no number{details}" if absent else ""
     if numbers.empty:
-        return {**row, "reason": reason}
+        return {**row, "reason": "; ".join([reason, *found])}
     value = median(numbers)
     low, high = interval(numbers)
     row = {**row, "value": value, "low": low, "high": high, "seeds": len(numbers)}
@@ -234,8 +234,7 @@ def _cell_by_cell(
     Raises:
         NothingMatchesError: a cell has two counterparts.
     """
-    wanted = [[side.quantity.where.get(axis) for side in sides] for axis in axes]
-    shared = [axis for axis, one in zip(axes, wanted, strict=True) if all(value == one[0] for value in one)]
+    shared = [axis for axis in axes if len({side.quantity.wanted(axis) for side in sides}) == 1]
     points = cells.drop_duplicates("cell").set_index("cell")[["seed", *shared]]
     numbers = []
     for side in sides:

@@ -44,6 +44,25 @@ def check_claims(claims: Mapping[int, Claim], plans: Sequence[Plan], faulty: fro
                     yield Mistake(("claim", index, name), f"under across = {toml(claim.across)} a claim {alone}")
         if claim.across is not None and claim.minus is None and claim.divided_by is None:
             yield Mistake(("claim", index, "across"), "is for minus or divided_by: of one quantity it is value.across")
+        elif claim.across is not None:
+            yield from _check_pairs(claim, ("claim", index), plans)
+
+
+def _check_pairs(claim: Claim, place: Place, plans: Sequence[Plan]) -> Iterator[Mistake]:
+    """Check that no cell can have two counterparts: where two `where` differ in an axis each has one value of it."""
+    keys = dict.fromkeys([*(axis for one in plans for axis in one.point), "seed"])
+    others = {"minus": claim.minus, "divided_by": claim.divided_by}
+    for name, other in ((name, other) for name, other in others.items() if other is not None):
+        sides = (claim.value, other)
+        for key in keys:
+            if len({side.wanted(key) for side in sides}) == 1:
+                continue
+            found = [{one.point.get(key) for one in plans if _matches(side.where, one, side.table)} for side in sides]
+            if key == "seed" or max(map(len, found)) > 1:
+                allowed = "allowed are the same values" + (", or one value each" if key != "seed" else "")
+                yield Mistake(
+                    (*place, name, "where"), f"{key} differs from value.where, so that cells have no pairs: {allowed}"
+                )
 
 
 def check_answer(answer: Sequence[str], claims: Mapping[int, Claim], faulty: frozenset[str]) -> Iterator[Mistake]:

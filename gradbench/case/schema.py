@@ -254,6 +254,11 @@ class Quantity(Section):
     diverged: float | None = None
     """Of `accuracy` and `loss` in `cells`: what a training that diverged counts as, for example 0.1 for ten classes."""
 
+    def wanted(self, key: str) -> frozenset[Any] | None:
+        """The values of a column or an axis that `where` lets through; None where it says nothing of it."""
+        given = self.where.get(key)
+        return None if given is None else frozenset(given if isinstance(given, list) else [given])
+
 
 class Claim(Section):
     """A sentence and the number that decides it.
@@ -272,9 +277,9 @@ class Claim(Section):
     value: Quantity
     """The number."""
     minus: Quantity | None = None
-    """A quantity that is taken away from it, seed by seed."""
+    """A quantity that is taken away from it, seed by seed, or with `across` cell by cell."""
     divided_by: Quantity | None = None
-    """A quantity that it is divided by, seed by seed."""
+    """A quantity that it is divided by, seed by seed, or with `across` cell by cell."""
     across: Literal["min", "median", "mean", "max"] | None = None
     """Combine them cell by cell, and then the cells of a seed in this way: `"max"` asks for the largest difference at
     any one setting. A cell's counterpart agrees with it on every axis of which both `where` say the same."""

@@ -128,6 +128,43 @@ def test_pairs_by_cell_withhold_a_seed_that_lost_one(tables: dict[str, pd.DataFr
     row = decide(tables, sides[0], "> -9", minus=sides[1], across="min")
     assert (row["status"], row["seeds"]) == (HELD, 4)
     assert row["reason"].startswith("1 of 5 seeds have no number (cells without one: 1)")
+    cells.loc[cells["cell"] == "a-4-0.2-3", ["status", "accuracy"]] = [status, math.nan]
+    row = decide(tables, sides[0], "> -9", minus=sides[1], across="min")
+    assert (row["status"], row["seeds"]) == (HELD, 4)  # and not of the settings that are left
+
+
+def test_pairs_by_cell_say_where_the_smallest_is(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    cells["accuracy"] = np.where(cells["strategy"] == "stored", 0.9, 0.9 - 0.01 * cells["depth"] * cells["slope"])
+    one = {"table": "cells", "column": "accuracy"}
+    sides = [one | {"where": {"strategy": name, "model": "a"}} for name in ("stored", "approximate:4")]
+    row = decide(tables, sides[0], ">= 0", minus=sides[1], across="min")
+    assert row["reason"] == "smallest at depth 2, slope 0.2"  # model is the same at all of them
+
+
+def test_the_order_of_values_does_not_part_cells(tables: dict[str, pd.DataFrame]) -> None:
+    one = {"table": "cells", "column": "accuracy"}
+    rows = [
+        decide(
+            tables,
+            one | {"where": {"strategy": "stored", "depth": [2, 4]}},
+            minus=one | {"where": {"strategy": "approximate:4", "depth": depths}},
+            across="max",
+        )
+        for depths in ([2, 4], [4, 2], [4, 2, 4])
+    ]
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0]["seeds"] == 5
+
+
+def test_where_nothing_has_a_counterpart_that_is_said(tables: dict[str, pd.DataFrame]) -> None:
+    cells = tables["cells"]
+    kept = (cells["strategy"] == "stored") == (cells["depth"] == 2)
+    one = {"table": "cells", "column": "accuracy"}
+    sides = [one | {"where": {"strategy": name, "model": "a"}} for name in ("stored", "approximate:4")]
+    row = decide(tables | {"cells": cells[kept]}, sides[0], minus=sides[1], across="max")
+    assert row["status"] == NOT_MEASURED
+    assert row["reason"].startswith("5 of 5 seeds have no number; cells without a counterpart: ")
 
 
 def test_a_cell_without_a_counterpart_leaves_its_seed_without_a_number(tables: dict[str, pd.DataFrame]) -> None:

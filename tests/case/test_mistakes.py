@@ -214,6 +214,24 @@ dept = [3]
             '8: claim[0].minus: under across = "max" a claim takes each cell\'s own number',
         ),
         (
+            "matrix.depth = [1, 2]\n"
+            + CLAIM
+            + CELLS
+            + " }\n"
+            + CELLS.replace("value", "minus")
+            + ", where = { depth = 2 } }\nacross = 'max'",
+            "9: claim[0].minus.where: depth differs from value.where, so that cells have no pairs",
+        ),
+        (
+            "seeds = 2\n"
+            + CLAIM
+            + CELLS
+            + " }\n"
+            + CELLS.replace("value", "divided_by")
+            + ", where = { seed = 1 } }\nacross = 'max'",
+            "9: claim[0].divided_by.where: seed differs from value.where, so that cells have no pairs",
+        ),
+        (
             CLAIM + CELLS + ", where = { strategi = 'stored' } }",
             "7: claim[0].value.where.strategi: unknown axis or column: ... did you mean 'strategy'?",
         ),
