@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,17 +37,31 @@ class Axes:
             frame = frame[frame[name] == value]
         return frame
 
-    def crossings(self, cells: pd.DataFrame) -> Iterator[Axes]:
+    def crossings(self, cells: pd.DataFrame) -> list[Axes]:
         """The roles for each other numeric axis that was swept at one value of `along` alone: it runs along then.
 
-        A matrix over depth at one slope, and over slopes at one depth, is two curves that cross.
+        A matrix over depth at one slope, and over slopes at one depth, is two curves that cross. There are none unless
+        every cell is on one of the curves, at the reference values of what they do not run along.
         """
+        found = []
         for name in self.others:
             values = cells.groupby(self.along)[name].nunique()
             if (values > 1).sum() == 1 and values.max() >= _A_SWEEP and len(values) > 1:
                 rest = tuple(other for other in self.others if other != name)
                 held = {self.along: np.asarray(values.idxmax()).item()}
-                yield Axes(name, self.groups, (self.along, *rest), held | {one: self.reference[one] for one in rest})
+                found.append(
+                    Axes(name, self.groups, (self.along, *rest), held | {one: self.reference[one] for one in rest})
+                )
+        shown = self.uncrossed(cells, found).index
+        for axes in found:
+            shown = shown.union(axes.at_reference(cells).index)
+        return found if len(shown) == len(cells) else []
+
+    def uncrossed(self, frame: pd.DataFrame, crossings: Sequence[Axes]) -> pd.DataFrame:
+        """The rows of `frame` at the reference values of the axes that `crossings` run along."""
+        for axes in crossings:
+            frame = frame[frame[axes.along] == self.reference[axes.along]]
+        return frame
 
 
 def read_axes(cells: pd.DataFrame, axes: Sequence[str]) -> Axes:

@@ -106,7 +106,9 @@ def charts(shown: Sequence[Figure]) -> dict[str, Any]:
     return {
         "config": CONFIG,
         "palette": light(),
-        "data": {name: by_column(frame) for figure in shown for name, frame in figure.data.items()},
+        "data": {
+            name: by_column(frame, exact=figure.chosen) for figure in shown for name, frame in figure.data.items()
+        },
         "figures": {figure.id: _packed(figure) for figure in shown if figure.charts},
     }
 

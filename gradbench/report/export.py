@@ -91,7 +91,7 @@ def _panels(shown: list[Figure]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _filled(figure: Figure, chart: Chart) -> list[str]:
     """The panels that have something at the choices that the page begins with."""
     inline = [layer.get("data", {}).get("values", []) for layer in chart.spec.get("layer", [])]
-    rows = [*by_row(figure.data[chart.data]), *chain.from_iterable(inline)]
+    rows = [*by_row(figure.data[chart.data], figure.chosen), *chain.from_iterable(inline)]
     found = {
         row["g"]
         for row in rows
@@ -118,7 +118,7 @@ def _panel(figure: Figure, chart: Chart, group: str) -> dict[str, Any]:
                 {**param, "value": values[param["name"]]} if param["name"] in values else param
                 for param in spec["params"]
             ],
-            "datasets": {**spec.get("datasets", {}), chart.data: by_row(figure.data[chart.data])},
+            "datasets": {**spec.get("datasets", {}), chart.data: by_row(figure.data[chart.data], figure.chosen)},
             "config": {**CONFIG, "background": "#ffffff"},
         }
     )

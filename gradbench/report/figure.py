@@ -86,6 +86,11 @@ class Figure:
     data: dict[str, pd.DataFrame] = field(default_factory=dict)
     missing: str = ""
 
+    @property
+    def chosen(self) -> list[str]:
+        """The columns of its data that the reader's choices are compared with."""
+        return [control.name for control in self.controls]
+
 
 def missing(figure: str, question: str, why: str) -> Figure:
     """The figure without its chart, and why."""
@@ -114,7 +119,7 @@ class Scene:
 
     @property
     def held(self) -> str:
-        """The value of the page's axis at which a crossing figure stands, for the end of its question."""
+        """The values of all other axes at which a crossing figure stands, for the end of its question."""
         return f" ({setting(self.axes.reference)})" if self.crossing else ""
 
     @property

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,27 @@ import pandas as pd
 
 __all__ = ["by_column", "by_row", "compressed", "for_script"]
 
+#: Digits with which every float is told from every other.
+_ALL = 17
 
-def by_column(frame: pd.DataFrame, digits: int = 4, infinite: bool = False) -> dict[str, Any]:
+
+def by_column(
+    frame: pd.DataFrame, digits: int = 4, infinite: bool = False, exact: Collection[str] = ()
+) -> dict[str, Any]:
     """A data frame as lists of numbers, or for words the `levels` and `codes` that point to them; absent is null.
 
     Args:
         frame: any.
-        digits: that are kept of a number.
+        digits: that are kept of a number; of an integer all.
         infinite: keep what is infinite as the words "inf" and "-inf"; else it is null too.
+        exact: columns of which all digits are kept, since choices are compared with them.
     """
-    return {str(name): _column(frame[name], digits, infinite) for name in frame}
+    return {str(name): _column(frame[name], _ALL if name in exact else digits, infinite) for name in frame}
 
 
-def by_row(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def by_row(frame: pd.DataFrame, exact: Collection[str] = ()) -> list[dict[str, Any]]:
     """The same data frame as records."""
-    columns = by_column(frame)
+    columns = by_column(frame, exact=exact)
     words = {
         name: [None if code < 0 else column["levels"][code] for code in column["codes"]]
         if isinstance(column, dict)
@@ -47,7 +54,7 @@ def _column(values: pd.Series, digits: int, infinite: bool) -> Any:
 def _short(value: float, digits: int, infinite: bool) -> float | int | str | None:
     if not math.isfinite(value):
         return str(value) if infinite and math.isinf(value) else None
-    short = float(f"{value:.{digits}g}")
+    short = value if value.is_integer() and abs(value) < 1e9 else float(f"{value:.{digits}g}")
     return int(short) if short.is_integer() and abs(short) < 1e9 else short
 
 

@@ -178,7 +178,7 @@ def _around(frame: pd.DataFrame, columns: Iterable[str], factor: float, unit: st
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     steps = (digit * 10**power for power in range(9) for digit in (1, 2, 5))
     step = next(step for step in steps if (high - low) / step <= 6)
-    first = math.floor(low / step)
+    first = min(math.floor(low / step), max(math.ceil(high / step) - 1, 0))
     ticks = [step * place for place in range(first, max(math.ceil(high / step), first + 1) + 1)]
     labels = {tick / factor: f"{tick}{unit}".replace("-", MINUS) for tick in ticks}
     if np.isposinf(values).any():

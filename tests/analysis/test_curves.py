@@ -63,7 +63,28 @@ def test_an_axis_that_was_swept_at_one_depth_crosses_it() -> None:
         cross(*itertools.product((2, 4), (0.05, 0.1, 0.2))),
         cross((4, 0.05), (4, 0.1), (4, 0.2)),
     ):
-        assert list(read_axes(other, ("depth", "slope")).crossings(other)) == []
+        assert read_axes(other, ("depth", "slope")).crossings(other) == []
+
+
+def test_axes_cross_only_where_no_cell_is_on_neither_curve() -> None:
+    over_depth = [(depth, 0.2) for depth in (2, 4, 8, 16)]
+    crossed = cross(*over_depth, (4, 0.05), (4, 0.1))
+    both = pd.concat([crossed.assign(eps=eps) for eps in (0.1, 0.2)], ignore_index=True)
+    assert read_axes(both, ("depth", "slope", "eps")).crossings(both) == []
+    more = [*over_depth, (4, 0.05), (4, 0.1), (32, 0.4)]
+    assert read_axes(cross(*more), ("depth", "slope")).crossings(cross(*more)) == []
+    elsewhere = cross((7, 0.4), (9, 0.4)).assign(model="b")
+    models = pd.concat([crossed.assign(model="a"), elsewhere], ignore_index=True)
+    assert read_axes(models, ("model", "depth", "slope")).crossings(models) == []
+    at = pd.DataFrame([{"depth": 4, "slope": 0.05, "strategy": "extra"}])
+    centred = pd.concat([crossed, at], ignore_index=True)  # most was measured at another slope than the depths have
+    assert read_axes(centred, ("depth", "slope")).crossings(centred) == []
+    three = pd.concat([crossed.assign(eps=0.1), cross((4, 0.2), (4, 0.2)).assign(eps=[0.2, 0.3])], ignore_index=True)
+    found = read_axes(three, ("depth", "slope", "eps")).crossings(three)
+    assert [(axes.along, axes.reference) for axes in found] == [
+        ("slope", {"depth": 4, "eps": 0.1}),
+        ("eps", {"depth": 4, "slope": 0.2}),
+    ]
 
 
 def test_a_band_is_the_median_and_the_extremes_of_the_seeds(axes: Axes) -> None:

@@ -223,6 +223,10 @@ def test_the_heat_map_begins_with_the_step_at_which_most_was_measured() -> None:
     ]
     figure = layer_figure(pd.DataFrame(rows), Scene(Axes("depth", (), (), {}), Palette.of(["reconstruct"])))
     assert [(control.name, control.value) for control in figure.controls] == [("step", 100)]
+    others = [row | {"strategy": "checkpoint", "depth": depth, "step": 200} for row in rows for depth in (6, 12, 24)]
+    scene = Scene(Axes("depth", (), (), {}), Palette.of(["reconstruct", "checkpoint"]))
+    figure = layer_figure(pd.DataFrame([*rows, *others]), scene)  # of the strategy that it begins with, that is
+    assert [(control.name, control.value) for control in figure.controls] == [("s", "reconstruct"), ("step", 100)]
 
 
 def test_more_strategies_than_colours_can_be_told_apart() -> None:
@@ -275,6 +279,10 @@ def test_a_gap_of_half_a_point_is_seen() -> None:
     domain = next(re.finditer(r'"domain": \[(0\.[0-9]+), (0\.[0-9]+)\]', json.dumps(chart.spec)))
     low, high = map(float, domain.groups())
     assert low <= cells["accuracy"].min() < cells["accuracy"].max() <= high <= low + 0.05
+    lost = cells["depth"].eq(8) & cells["strategy"].eq("reconstruct")
+    cells.loc[lost, ["status", "accuracy"]] = ["diverged", math.nan]
+    (chart,) = final_figure(cells, scene).charts
+    assert re.search(r'"domain": \[0(\.0)?, ', json.dumps(chart.spec))  # where its cross stands
 
 
 def test_seeds_at_a_single_place_span_a_bar() -> None:

@@ -85,6 +85,18 @@ def test_a_panel_without_anything_at_the_first_choices_is_no_file(
     assert not [path.name for path in written if "hybrid" in path.name]
 
 
+def test_a_panel_with_crosses_alone_is_a_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: dict[str, Figure]
+) -> None:
+    figure = shown["accuracy"]
+    crossed = {"data": {"values": [{"g": "hybrid"}]}, "mark": "point"}
+    charts = [replace(chart, spec={**chart.spec, "layer": [*chart.spec["layer"], crossed]}) for chart in figure.charts]
+    kept = {name: frame[frame["g"] != "hybrid"] for name, frame in figure.data.items()}
+    monkeypatch.setattr(export, "figures", lambda run, scene: [replace(figure, charts=tuple(charts), data=kept)])
+    written = write_figures(read_run(folder), tmp_path, ["svg"])
+    assert [path.name for path in written] == ["accuracy-layerwise.svg", "accuracy-hybrid.svg"]
+
+
 def test_formats() -> None:
     assert formats_in("pdf, SVG,pdf") == ["pdf", "svg"]
     with pytest.raises(UsageError, match="--figures jpg: allowed are svg, png, pdf, with commas between"):

@@ -36,6 +36,15 @@ def test_packing_loses_nothing_but_digits() -> None:
     np.testing.assert_allclose(packed["y"], numbers, rtol=5.1e-4)
 
 
+def test_packing_keeps_integers_and_what_choices_are_compared_with() -> None:
+    rng = np.random.default_rng()
+    frame = pd.DataFrame({"step": rng.integers(10**4, 10**8, 60), "o0": rng.random(60), "y": rng.random(60)})
+    packed = by_column(frame, exact=["o0"])
+    assert packed["step"] == frame["step"].tolist()
+    assert packed["o0"] == frame["o0"].tolist()
+    assert packed["y"] != frame["y"].tolist()
+
+
 def test_no_text_can_end_a_script() -> None:
     text = "</script><!--&"
     assert not set("<>&") & set(for_script([text]))
@@ -80,8 +89,8 @@ def test_a_zoomed_axis_holds_its_numbers_tightly(
     fit: Callable[[pd.DataFrame, Iterable[str]], Scale], factor: int
 ) -> None:
     rng = np.random.default_rng()
-    for _ in range(50):
-        values = (rng.uniform(-50, 150) + rng.lognormal(0, 2) * rng.uniform(size=8)) / factor
+    drawn = [(rng.uniform(-50, 150) + rng.lognormal(0, 2) * rng.uniform(size=8)) / factor for _ in range(50)]
+    for values in [*drawn, *(np.full(2, value / factor) for value in (0, 92.5, 100, -5))]:
         scale = fit(pd.DataFrame({"y": values}), ["y"])
         assert scale.low <= values.min() + 1e-9
         assert scale.high >= values.max() - 1e-9
@@ -89,3 +98,8 @@ def test_a_zoomed_axis_holds_its_numbers_tightly(
         assert 2 <= len(ticks) <= 8
         assert scale.high - scale.low <= max(3 * (values.max() - values.min()), 2 / factor + 1e-9)
         assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
+
+
+def test_no_share_is_above_all_of_it() -> None:
+    assert max(shares_around(pd.DataFrame({"y": [1.0, 1.0]}), ["y"]).labels) == 1
+    assert max(shares_around(pd.DataFrame({"y": [0.993, 1.0]}), ["y"]).labels) == 1

@@ -68,11 +68,8 @@ def with_crossings(
 ) -> Iterator[Figure]:
     """A figure along the page's axis, with one value of each axis that crosses it, and a figure along each of those."""
     references = references_of(run)
-    crossings = list(scene.axes.crossings(run.tables["cells"]))
-    main = table
-    for axes in crossings:
-        main = main[main[axes.along] == scene.axes.reference[axes.along]]
-    yield draw(main, scene, references)
+    crossings = scene.axes.crossings(run.tables["cells"])
+    yield draw(scene.axes.uncrossed(table, crossings), scene, references)
     for axes in crossings:
         figure = draw(axes.at_reference(table), replace(scene, axes=axes, crossing=True), references)
         if figure.charts:

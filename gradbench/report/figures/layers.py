@@ -50,7 +50,7 @@ def layer_figure(gradients: pd.DataFrame, scene: Scene) -> Figure:
     first = "reconstruct" if "reconstruct" in strategies else next((s for s in strategies if s in wrong), strategies[0])
     controls = (
         *scene.choose("s", "strategy", strategies, first),
-        *scene.choose("step", "after steps", steps, scene.fullest(frame, "step")),
+        *scene.choose("step", "after steps", steps, scene.fullest(frame[frame["s"] == first], "step")),
     )
     colours = [colour for _, _, colour in _CLASSES] + [_BROKEN[1]]
     rows = sorted(frame["x"].unique().tolist())
