@@ -98,13 +98,21 @@ def test_words_of_curves_that_end_side_by_side_stand_in_lines_of_their_own() -> 
         lead = {"name": name, "label": name, "source": "s", "along": "depth", "points": [(3, before), (5, end)]}
         return Reference.model_validate(lead | {"value": {"table": "cells", "column": "accuracy"}})
 
-    frame = pd.DataFrame([{"g": "", "x": x, "y": 0.5} for x in (3, 5)])
+    frame = pd.DataFrame([{"g": "", "x": x, "y": 0.5, "lo": 0.2, "hi": 0.9} for x in (3, 5)])
     scene = Scene(Axes("depth", (), (), {}), Palette.of(["stored"]))
     fall = [curve("a", 1.0, 0.9), curve("b", 1.0, 0.89), curve("c", 1.0, 0.5)]
     references = [*fall, curve("d", 0.2, 0.4), curve("e", 0.2, 0.41)]
     rows = source_rows(references, {("cells", "accuracy"): {}}, frame, scene)
     lines = rows.groupby("name")["line"].unique().map(list).to_dict()
     assert lines == {"a": [1], "b": [2], "c": [1], "d": [-1], "e": [-2]}
+    # What is close is decided by the panel: around 0 no share of the numbers, and on a logarithmic scale their ratio.
+    around = [curve("a", 100.0, 0.5), curve("b", 100.0, -0.5)]
+    for logarithmic, ends in ((False, around), (True, [curve("a", 1e-3, 1.1e-6), curve("b", 1e-3, 1e-6)])):
+        rows = source_rows(ends, {("cells", "accuracy"): {}}, frame, scene, logarithmic=logarithmic)
+        assert rows.groupby("name")["line"].first().to_dict() == {"a": 1, "b": 2}
+    apart = [curve("a", 1e-3, 1e-4), curve("b", 1e-3, 1e-6)]
+    rows = source_rows(apart, {("cells", "accuracy"): {}}, frame, scene, logarithmic=True)
+    assert rows["line"].unique().tolist() == [1]
 
 
 def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]) -> None:

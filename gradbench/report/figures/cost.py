@@ -87,7 +87,7 @@ def memory_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Refere
         strategies = scene.strategies(frame)
         colours = {strategy: scene.palette.colour(strategy) for strategy in strategies}
         quantities: Quantities = {("cells", "bytes_per_pixel"): {}} if key == "peak" else {}
-        sources = source_rows(references, quantities, frame, scene, "s", colours)
+        sources = source_rows(references, quantities, frame, scene, "s", colours, logarithmic=True)
         known.append(sources)
         scale = logarithmic(frame, show=sources["y"])
         data[f"memory-{key}"] = scale.place(with_text(frame))

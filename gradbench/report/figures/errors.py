@@ -47,7 +47,7 @@ def error_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Referen
         strategies = scene.strategies(frame)
         colours = {strategy: scene.palette.colour(strategy) for strategy in strategies}
         quantities: Quantities = {("cells", metric): {}, ("gradients", metric): {}}
-        sources = source_rows(references, quantities, frame, scene, "s", colours)
+        sources = source_rows(references, quantities, frame, scene, "s", colours, logarithmic=True)
         known.append(sources)
         scale = logarithmic(frame, show=[*(value for value, _, _ in lines), *sources["y"]])
         data[f"{name}-{metric}"] = scale.place(with_text(frame))

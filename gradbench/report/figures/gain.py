@@ -42,6 +42,7 @@ def gain_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Re
             scene,
             "s",
             colours,
+            logarithmic=True,
         ).assign(kind=kind)
         for kind in kinds
     )

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from gradbench.case.schema import Reference
@@ -23,7 +24,7 @@ Quantities = Mapping[tuple[str, str], Mapping[str, Any]]
 
 #: Where the words stand at an end in the left half and in the right half of a chart.
 _SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (("<=", "left", 2), (">", "right", 0))
-#: The words of ends within this share of each other stand in two lines, so many pixels apart.
+#: The words of ends within this share of the panel's height stand in two lines, so many pixels apart.
 _NEXT_TO, _LINE = 0.06, 13
 #: What keeps words legible where a line runs through them.
 _HALO: Mapping[str, Any] = {"stroke": "var(--paper)", "strokeWidth": 4, "strokeJoin": "round"}
@@ -53,6 +54,7 @@ def source_rows(
     series: str = "",
     colours: Mapping[Any, str] = MappingProxyType({}),
     across: Across | None = None,
+    logarithmic: bool = False,
 ) -> pd.DataFrame:
     """A row for each value and each panel, choice and series of `frame` that it belongs to.
 
@@ -64,6 +66,7 @@ def source_rows(
         series: the column that decides colours, if there is one.
         colours: the colour of each of its values.
         across: what the chart runs along, by default the axis.
+        logarithmic: whether its other scale is.
 
     Returns:
         the columns of `frame` that tell panels, choices and series apart, that of `across`, y, lo, hi, `f` (colour),
@@ -91,7 +94,11 @@ def source_rows(
     found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name", "line"])
     apart_from_series = [name for name in columns if name != series]
     found["first"] = _carries_the_words(found, apart_from_series, across.column)
-    return _words_apart(found, apart_from_series, across.column)
+    heights = np.concatenate([found["y"], *(frame[name] for name in ("lo", "hi") if name in frame)]).astype(np.float64)
+    heights = np.log10(heights[heights > 0]) if logarithmic else heights
+    heights = heights[np.isfinite(heights)]
+    near = _NEXT_TO * float(np.ptp(heights)) if len(heights) else 0.0
+    return _words_apart(found, apart_from_series, across.column, near, logarithmic)
 
 
 def source_layers(
@@ -201,8 +208,10 @@ def _carries_the_words(rows: pd.DataFrame, shown_apart: Sequence[str], along: st
     return pd.Series(pd.MultiIndex.from_frame(rows[[*keys, "name"]]).isin(curves), index=rows.index, dtype=bool)
 
 
-def _words_apart(rows: pd.DataFrame, shown_apart: Sequence[str], along: str) -> pd.DataFrame:
-    """`rows` where the words of curves that end next to each other, shown at once, stand in lines of their own."""
+def _words_apart(
+    rows: pd.DataFrame, shown_apart: Sequence[str], along: str, close: float, logarithmic: bool
+) -> pd.DataFrame:
+    """`rows` where the words of curves that end `close`, shown at once, stand in lines of their own."""
     ends = rows[rows["first"]].sort_values(along, kind="stable").drop_duplicates([*shown_apart, "name"], keep="last")
     for _, panel in ends.groupby(list(shown_apart), sort=False):
         for side in (1, -1):
@@ -210,8 +219,9 @@ def _words_apart(rows: pd.DataFrame, shown_apart: Sequence[str], along: str) -> 
             line = 0
             # From the curves outwards: below them from the highest, above them from the lowest.
             for _, one in panel[panel["line"] == side].sort_values("y", ascending=side < 0).iterrows():
-                near = taken is not None and math.isclose(taken, one["y"], rel_tol=_NEXT_TO)
-                taken, line = one["y"], line + side if near else side
+                height = math.log10(one["y"]) if logarithmic and one["y"] > 0 else float(one["y"])
+                near = taken is not None and abs(taken - height) <= close
+                taken, line = height, line + side if near else side
                 there = (rows[[*shown_apart, "name"]] == one[[*shown_apart, "name"]]).all(axis=1)
                 rows.loc[there, "line"] = line
     return rows
