@@ -295,7 +295,7 @@ def _reproduction() -> str:
             [
                 f"{claim.symbol} {claim.status}",
                 f"{claim.says}{f' ({claim.reason})' if claim.reason else ''}",
-                f"{claim.value} ({claim.interval})" if claim.interval else claim.value,
+                f"{claim.value} ({claim.spread})" if claim.spread else claim.value,
                 claim.test,
                 claim.source,
             ]

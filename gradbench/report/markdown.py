@@ -96,7 +96,7 @@ def _beside(beside: Beside) -> Iterator[str]:
 
 def _claims(rows: Sequence[ClaimRow]) -> str:
     fields = [
-        (f"{row.symbol} {row.status}", row.says, row.value, row.interval, row.test, row.source, row.reason)
+        (f"{row.symbol} {row.status}", row.says, row.value, row.spread, row.test, row.source, row.reason)
         for row in rows
     ]
     return table(("", "claim", "ours", "95 % interval", "test", "source", "remark"), fields)

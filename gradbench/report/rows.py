@@ -45,6 +45,11 @@ class ClaimRow:
     seeds: int
     reason: str
 
+    @property
+    def spread(self) -> str:
+        """The interval; of a single seed, which has none, that it is one."""
+        return self.interval or ("1 seed" if self.seeds == 1 else "")
+
 
 @dataclass(frozen=True)
 class Field:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from gradbench.analysis.tables import read_run
 from gradbench.report.beside import beside_the_source
 from gradbench.report.build import build
+from gradbench.report.rows import claim_rows
 
 
 def section(page: str, name: str) -> str:
@@ -97,3 +99,10 @@ def test_without_a_source_there_are_claims_alone(make_run: Callable[..., Path]) 
     assert "Beside the source" not in page
     assert '<h2 id="claims">Claims</h2>' in page
     assert 'href="#sources"' not in page
+
+
+def test_what_rests_on_one_seed_says_so_where_others_have_an_interval() -> None:
+    claim = {"claim": "c", "says": "", "source": "", "status": "held", "value": 1.5, "test": "> 1", "reason": ""}
+    nothing, some = {"low": math.nan, "high": math.nan}, {"low": 1.25, "high": 2.0}
+    rows = [nothing | {"seeds": 0}, nothing | {"seeds": 1}, some | {"seeds": 3}]
+    assert [row.spread for row in claim_rows([claim | row for row in rows])] == ["", "1 seed", "1.25 to 2"]
