@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, UNDECIDED
 from gradbench.analysis.settings import by_setting
 from gradbench.analysis.tables import read_run
+from gradbench.analysis.units import PLAIN, unit_of
 from gradbench.case import schema
 from gradbench.case.load import load
 from gradbench.cli.main import cli
@@ -276,7 +277,9 @@ def _reproductions() -> Iterator[Reproduction]:
             for claim in case.claim
             if claim.name not in known
         ]
-        yield Reproduction(path.stem, case, manifest, claim_rows([*found, *later]))
+        units = {claim.name: unit_of(claim.model_dump()) for claim in case.claim}
+        rows = [row | {"unit": units.get(row["claim"], PLAIN)} for row in (*found, *later)]
+        yield Reproduction(path.stem, case, manifest, claim_rows(rows))
 
 
 def _claims_of(run: Path) -> list[dict[str, Any]]:

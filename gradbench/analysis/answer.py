@@ -6,6 +6,7 @@ from typing import Any
 
 from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, UNDECIDED, is_about_gradients
 from gradbench.analysis.tables import Run
+from gradbench.analysis.units import claims_of
 
 __all__ = ["answer", "answering"]
 
@@ -19,7 +20,7 @@ def answer(run: Run) -> str:
     A case that names none and has no claim about weight gradients is answered by the claims that are not held, or else
     by the first two. Empty where the case is answered by the verdict on its weight gradients, as any other is.
     """
-    rows = run.tables["claims"].to_dict("records")
+    rows = claims_of(run)
     if not rows or not (claims := answering(run)):
         return ""
     if _named(run):
@@ -46,12 +47,13 @@ def _named(run: Run) -> list[str]:
     return (run.manifest.get("settings") or {}).get("answer") or []
 
 
-def _sentence(claim: dict[Any, Any]) -> str:
+def _sentence(claim: dict[str, Any]) -> str:
     """One claim: "Held: At slope 1 alpha is 0.97 or more (0.99 >= 0.97)."."""
     status, remarks = str(claim["status"]), []
     if claim["seeds"]:
         between = " " if status == HELD else ", asked for "
-        remarks.append(f"{claim['value']:.4g}{between}{claim['test']}")
+        unit = claim["unit"]
+        remarks.append(f"{unit.amount(claim['value'])}{between}{unit.test(claim['test'])}")
     if status in (UNDECIDED, NOT_MEASURED) and claim["reason"]:
         remarks.append(str(claim["reason"]))
     remark = f" ({'; '.join(remarks)})" if remarks else ""

@@ -17,6 +17,7 @@ from gradbench.analysis.held_against import held_against
 from gradbench.analysis.noise import below_noise, too_few_minibatches
 from gradbench.analysis.settings import by_setting, failures
 from gradbench.analysis.tables import Run, read_run
+from gradbench.analysis.units import claims_of
 from gradbench.analysis.verdict import other_lines, verdict_sentence
 
 __all__ = ["Summary", "summarise", "summarise_run"]
@@ -33,7 +34,7 @@ class Summary:
         footing: what the verdicts rest on: a reference other than stored training, the floors under every error, how
             far errors are below SGD's noise, and where that would change.
         warnings: which trainings diverged, and how many verdicts want more minibatches than the run measured.
-        claims: rows of `results.CLAIMS`.
+        claims: rows of `results.CLAIMS`, each with its `unit`.
         counts: rows of `cells` (a cell and a strategy) by status.
         by_setting: a row a setting, see `gradbench.analysis.settings.by_setting`.
         failures: a row for everything that is not ok, with its reason.
@@ -67,13 +68,12 @@ def summarise_run(run: Run) -> Summary:
     settings = by_setting(cells, run.axes)
     first = next(iter(run.manifest.get("settings", {}).get("measure", {}).get("strategies", [])), "")
     answered = answer(run)
-    claims = run.tables["claims"].to_dict("records")
     return Summary(
         sentence=answered or verdict_sentence(settings, axes, first),
         others=other_lines(settings, axes, None if answered else first),
         footing=(*held_against(run), *floors(run), *below_noise(run), *changes(run)),
         warnings=(*diverged_trainings(run), *too_few_minibatches(run)),
-        claims=tuple({str(key): value for key, value in row.items()} for row in claims),
+        claims=tuple(claims_of(run)),
         counts={str(status): int(count) for status, count in cells["status"].value_counts().items()},
         by_setting=settings,
         failures=failures(cells, run.axes),

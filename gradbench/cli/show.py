@@ -150,9 +150,11 @@ def _verdict(row: dict[Any, Any]) -> str:
 
 
 def _claim(claim: dict[str, Any]) -> list[str]:
-    interval = f"{_text(claim['low'])} to {_text(claim['high'])}" if not _is_absent(claim["low"]) else ""
+    value, low, high = (_text(claim["unit"].factor * claim[name]) for name in ("value", "low", "high"))
+    interval = f"{low} to {high}" if not _is_absent(claim["low"]) else ""
     says = f"{claim['says']} ({claim['reason']})" if claim["reason"] else claim["says"]
-    return [claim["status"], _text(claim["value"]), claim["test"], interval, str(claim["seeds"]), says]
+    value = value if _is_absent(claim["value"]) else f"{value}{claim['unit'].sign}"
+    return [claim["status"], value, claim["unit"].test(claim["test"]), interval, str(claim["seeds"]), says]
 
 
 def _is_absent(value: Any) -> bool:

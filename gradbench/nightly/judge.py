@@ -10,6 +10,7 @@ from typing import Any
 from gradbench.analysis.claims import NOT_HELD
 from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import Run, read_run
+from gradbench.analysis.units import claims_of
 from gradbench.compare.compare import compare
 from gradbench.compare.comparison import Comparison, Finding, Rules
 from gradbench.compare.match import label
@@ -121,11 +122,10 @@ def _not_held(run: Run, base: Run | None) -> list[str]:
     before: dict[str, str] = (
         {} if base is None else dict(base.tables["claims"][["claim", "status"]].itertuples(index=False))
     )
-    rows = run.tables["claims"].to_dict("records")
+    lost = [(row, row["unit"]) for row in claims_of(run) if row["status"] == NOT_HELD]
     return [
-        f"{row['says']} ({row['value']:.4g}, test {row['test']}){_then(before.get(row['claim']))}"
-        for row in rows
-        if row["status"] == NOT_HELD
+        f"{row['says']} ({unit.amount(row['value'])}, test {unit.test(row['test'])}){_then(before.get(row['claim']))}"
+        for row, unit in lost
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gradbench.analysis.summary import Summary
+from gradbench.analysis.units import Unit
 from gradbench.report.words import ABSENT, MINUS, accuracy, interval, number
 from gradbench.results import VERDICTS
 
@@ -99,7 +100,7 @@ class SettingRow:
 
 
 def claim_rows(claims: Sequence[dict[str, Any]]) -> list[ClaimRow]:
-    """The claims, written."""
+    """The claims, rows of `results.CLAIMS` with their `unit`, written."""
     return [
         ClaimRow(
             name=str(claim["claim"]),
@@ -108,14 +109,19 @@ def claim_rows(claims: Sequence[dict[str, Any]]) -> list[ClaimRow]:
             status=str(claim["status"]),
             symbol=_SYMBOLS.get(str(claim["status"]), ABSENT),
             tone=str(claim["status"]).replace(" ", "-"),
-            value=number(claim["value"]),
-            interval=interval(claim["low"], claim["high"]),
-            test=_test(str(claim["test"])),
+            value=_amount(claim["value"], claim["unit"]),
+            interval=interval(*(claim["unit"].factor * claim[end] for end in ("low", "high"))),
+            test=_test(claim["unit"].test(claim["test"])),
             seeds=0 if pd.isna(claim["seeds"]) else int(claim["seeds"]),
             reason=str(claim["reason"]),
         )
         for claim in claims
     ]
+
+
+def _amount(value: float, unit: Unit) -> str:
+    """A number with its unit; an absent one has none."""
+    return ABSENT if math.isnan(value) else f"{number(unit.factor * value)}{unit.sign}"
 
 
 def _test(test: str) -> str:

@@ -254,7 +254,9 @@ def _several(names: Sequence[str]) -> str:
 def _claim(claim: dict[str, Any]) -> str:
     line = f"{claim['status']}: {claim['says']}"
     if claim["seeds"]:
-        line += f" ({claim['value']:.4g} {claim['test']}"
-        line += f", 95 % interval {claim['low']:.4g} to {claim['high']:.4g}" if claim["low"] == claim["low"] else ""
+        unit = claim["unit"]
+        line += f" ({unit.amount(claim['value'])} {unit.test(claim['test'])}"
+        ends = [f"{unit.factor * claim[end]:.4g}" for end in ("low", "high")]
+        line += f", 95 % interval {' to '.join(ends)}" if claim["low"] == claim["low"] else ""
         line += f", {claim['seeds']} seed{'s' if claim['seeds'] > 1 else ''})"
     return f"{line}: {claim['reason']}" if claim["reason"] else line

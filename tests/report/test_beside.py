@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gradbench.analysis.tables import read_run
+from gradbench.analysis.units import PLAIN
 from gradbench.report.beside import beside_the_source
 from gradbench.report.build import build
 from gradbench.report.rows import claim_rows
@@ -40,6 +41,7 @@ def test_claims_of_sources_and_our_own_stand_apart(page: str) -> None:
 )
 def test_whose_a_claim_is(folder: Path, source: str, ours: bool) -> None:
     row = {"claim": "c", "says": "s", "status": "held", "value": 1, "low": 1, "high": 1, "test": "> 0", "seeds": 1}
+    row["unit"] = PLAIN
     beside = beside_the_source(read_run(folder), [{**row, "source": source, "reason": ""}])
     assert (len(beside.own), len(beside.claims)) == (ours, not ours)
 
@@ -103,6 +105,7 @@ def test_without_a_source_there_are_claims_alone(make_run: Callable[..., Path]) 
 
 def test_what_rests_on_one_seed_says_so_where_others_have_an_interval() -> None:
     claim = {"claim": "c", "says": "", "source": "", "status": "held", "value": 1.5, "test": "> 1", "reason": ""}
+    claim["unit"] = PLAIN
     nothing, some = {"low": math.nan, "high": math.nan}, {"low": 1.25, "high": 2.0}
     rows = [nothing | {"seeds": 0}, nothing | {"seeds": 1}, some | {"seeds": 3}]
     assert [row.spread for row in claim_rows([claim | row for row in rows])] == ["", "1 seed", "1.25 to 2"]

@@ -120,7 +120,7 @@ def test_a_case_that_asks_of_something_else_begins_with_its_claims_and_their_fig
     run = make_run(depths=(3, 5), slopes=(0.2,), seeds=2)
     manifest = json.loads((run / "manifest.json").read_text())
     asked = {"value": {"table": "cells", "column": "min_snr_db"}}
-    manifest["settings"]["claim"] = [asked, asked]
+    manifest["settings"]["claim"] = [asked | {"name": name} for name in ("a", "b")]
     (run / "manifest.json").write_text(json.dumps(manifest))
     assert list(charts(build(run).read_text(encoding="utf-8"))["figures"])[:3] == ["snr", "errors", "layers"]
     said = summarise(run)
