@@ -277,7 +277,8 @@ def _reproductions() -> Iterator[Reproduction]:
             for claim in case.claim
             if claim.name not in known
         ]
-        units = {claim.name: unit_of(claim.model_dump()) for claim in case.claim}
+        asked = [*(claim.model_dump() for claim in case.claim), *manifest.get("settings", {}).get("claim", [])]
+        units = {claim["name"]: unit_of(claim) for claim in asked}
         rows = [row | {"unit": units.get(row["claim"], PLAIN)} for row in (*found, *later)]
         yield Reproduction(path.stem, case, manifest, claim_rows(rows))
 

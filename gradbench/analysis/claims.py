@@ -22,6 +22,7 @@ import pandas as pd
 from gradbench.analysis.divergence import diverged, setting
 from gradbench.analysis.select import NothingMatchesError, matching, select
 from gradbench.analysis.statistics import interval, median, slope
+from gradbench.analysis.units import quantity_unit
 
 if TYPE_CHECKING:
     from gradbench.case.schema import Claim, Quantity
@@ -135,7 +136,7 @@ def _decide(
     value = median(numbers)
     low, high = interval(numbers)
     row = {**row, "value": value, "low": low, "high": high, "seeds": len(numbers)}
-    notes = [*_notes(pd.concat([side.assumed for side in sides]), numbers.index), *found]
+    notes = [*_notes(sides, numbers.index), *found]
     outcomes = {_holds(claim.test, median([*numbers, *[end] * absent])) for end in (-np.inf, np.inf)}
     if len(outcomes) > 1:
         status, reason = UNDECIDED, f"{reason}, and they could turn the median"
@@ -148,13 +149,18 @@ def _decide(
     return {**row, "status": status, "reason": "; ".join([*[reason] * bool(reason), *notes])}
 
 
-def _notes(assumed: pd.DataFrame, seeds: pd.Index) -> list[str]:
+def _notes(sides: Sequence[_Side], seeds: pd.Index) -> list[str]:
     """Say how many trainings of these seeds diverged, and what they count as."""
-    counted = assumed[assumed["seed"].isin(seeds)].drop_duplicates(["cell", "strategy", "value"])
+    units = [quantity_unit(side.quantity.model_dump()) for side in sides]
+    assumed = pd.concat(
+        side.assumed.assign(amount=side.assumed["value"].map(unit.amount))
+        for side, unit in zip(sides, units, strict=True)
+    )
+    counted = assumed[assumed["seed"].isin(seeds)].drop_duplicates(["cell", "strategy", "amount"])
     notes = []
-    for (strategy, value), rows in counted.groupby(["strategy", "value"], sort=False):
+    for (strategy, amount), rows in counted.groupby(["strategy", "amount"], sort=False):
         count = "1 training" if len(rows) == 1 else f"{len(rows)} trainings"
-        notes.append(f"{count} with {strategy} diverged and {'counts' if len(rows) == 1 else 'count'} as {value:g}")
+        notes.append(f"{count} with {strategy} diverged and {'counts' if len(rows) == 1 else 'count'} as {amount}")
     return notes
 
 

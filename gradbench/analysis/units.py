@@ -11,7 +11,7 @@ from typing import Any
 from gradbench.analysis.tables import Run
 from gradbench.results import TABLES
 
-__all__ = ["PLAIN", "Unit", "claims_of", "unit_of"]
+__all__ = ["PLAIN", "Unit", "claims_of", "quantity_unit", "unit_of"]
 
 
 @dataclass(frozen=True)
@@ -53,22 +53,24 @@ def unit_of(claim: Mapping[str, Any]) -> Unit:
         claim: as the manifest has it.
     """
     given = (claim.get(name) for name in ("value", "minus", "divided_by"))
-    units = [_unit(quantity) for quantity in given if quantity]
+    units = [quantity_unit(quantity) for quantity in given if quantity]
     if claim.get("divided_by") or any(one != units[0] for one in units):
         return PLAIN
     return POINTS if claim.get("minus") and units[0] == PERCENT else units[0]
 
 
-def _unit(quantity: Mapping[str, Any]) -> Unit:
+def quantity_unit(quantity: Mapping[str, Any]) -> Unit:
+    """The unit of one quantity of a claim, as the manifest has it."""
     if quantity.get("within") == "share":
         return PLAIN
     over = quantity.get("slope_over")
     if quantity["column"] == "accuracy":
         return PLAIN if over else PERCENT
-    columns = {column.name: column.unit for column in TABLES[quantity["table"]].columns}
-    unit = columns.get(quantity["column"], "")
+    columns = TABLES[quantity["table"]].columns if quantity["table"] in TABLES else ()
+    unit = next((column.unit for column in columns if column.name == quantity["column"]), "")
+    pixel = " per pixel" if quantity["column"].endswith("_per_pixel") else ""
     per = f" per {over.replace('_', ' ')}" if over else ""
-    return Unit(f" {_SIGNS.get(unit, unit)}{per}") if unit else PLAIN
+    return Unit(f" {_SIGNS.get(unit, unit)}{pixel}{per}") if unit else PLAIN
 
 
 def claims_of(run: Run) -> list[dict[str, Any]]:

@@ -212,12 +212,14 @@ def _check(file: _File) -> list[Mistake]:
     mistakes = [mistake for variant in variants for mistake in check_settings(variant, file.conditions)]
     whole = [one for variant in variants for one in plan(variant, Conditions([], []))]
     mistakes += check_conditions("exclude", file.excludes, whole, faulty)
-    plans = [one for variant in variants for one in plan(variant, file.conditions)]
+    names = ["", *(name for name, profile in file.profiles.items() if profile.entries)]
+    profiles = {name: list(plan(variant, file.conditions)) for name, variant in zip(names, variants, strict=True)}
+    plans = [one for plans in profiles.values() for one in plans]
     mistakes += check_answer(file.own.entries.get("answer", ()), file.claims, faulty)
     if plans:
         overrides = {index: override for index, (override, _) in file.overrides.items()}
         mistakes += check_conditions("override", overrides, plans, faulty)
-        mistakes += check_claims(file.claims, plans, faulty)
+        mistakes += check_claims(file.claims, profiles, faulty)
         mistakes += check_references(file.references, plans, faulty)
     return mistakes
 

@@ -28,8 +28,17 @@ def check_conditions(
         yield from _check_match(condition.when, (table, index, "when"), plans, faulty, table="")
 
 
-def check_claims(claims: Mapping[int, Claim], plans: Sequence[Plan], faulty: frozenset[str]) -> Iterator[Mistake]:
-    """Check that every claim names tables, columns and axes that exist, and rows that some profile has."""
+def check_claims(
+    claims: Mapping[int, Claim], profiles: Mapping[str, Sequence[Plan]], faulty: frozenset[str]
+) -> Iterator[Mistake]:
+    """Check that every claim names tables, columns and axes that exist, and rows that some profile has.
+
+    Args:
+        claims: by their places in the file.
+        profiles: what each of them does; "" is the file by itself.
+        faulty: settings with mistakes of their own.
+    """
+    plans = [one for plans in profiles.values() for one in plans]
     seen: set[str] = set()
     for index, claim in claims.items():
         if claim.name in seen:
@@ -45,24 +54,29 @@ def check_claims(claims: Mapping[int, Claim], plans: Sequence[Plan], faulty: fro
         if claim.across is not None and claim.minus is None and claim.divided_by is None:
             yield Mistake(("claim", index, "across"), "is for minus or divided_by: of one quantity it is value.across")
         elif claim.across is not None:
-            yield from _check_pairs(claim, ("claim", index), plans)
+            asked = [profiles.get(name, profiles[""]) for name in claim.profiles] or list(profiles.values())
+            yield from _check_pairs(claim, ("claim", index), asked)
 
 
-def _check_pairs(claim: Claim, place: Place, plans: Sequence[Plan]) -> Iterator[Mistake]:
+def _check_pairs(claim: Claim, place: Place, profiles: Sequence[Sequence[Plan]]) -> Iterator[Mistake]:
     """Check that no cell can have two counterparts: where two `where` differ in an axis each has one value of it."""
-    keys = dict.fromkeys([*(axis for one in plans for axis in one.point), "seed"])
+    keys = dict.fromkeys([*(axis for plans in profiles for one in plans for axis in one.point), "seed"])
     others = {"minus": claim.minus, "divided_by": claim.divided_by}
     for name, other in ((name, other) for name, other in others.items() if other is not None):
         sides = (claim.value, other)
         for key in keys:
-            if len({side.wanted(key) for side in sides}) == 1:
-                continue
-            found = [{one.point.get(key) for one in plans if _matches(side.where, one, side.table)} for side in sides]
-            if key == "seed" or max(map(len, found)) > 1:
+            differ = len({side.wanted(key) for side in sides}) > 1
+            if differ and (key == "seed" or any(_several(key, side, plans) for side in sides for plans in profiles)):
                 allowed = "allowed are the same values" + (", or one value each" if key != "seed" else "")
                 yield Mistake(
                     (*place, name, "where"), f"{key} differs from value.where, so that cells have no pairs: {allowed}"
                 )
+
+
+def _several(axis: str, quantity: Quantity, plans: Sequence[Plan]) -> bool:
+    """Whether the cells of a quantity have several values of an axis."""
+    there = (one.point for one in plans if _matches(quantity.where, one, quantity.table))
+    return len({point[axis] for point in there if axis in point}) > 1
 
 
 def check_answer(answer: Sequence[str], claims: Mapping[int, Claim], faulty: frozenset[str]) -> Iterator[Mistake]:

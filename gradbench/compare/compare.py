@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradbench.analysis.tables import Run
+from gradbench.analysis.units import claims_of
 from gradbench.compare.comparison import Comparison, Rules, Side
 from gradbench.compare.differences import differences
 from gradbench.compare.environment import environment
@@ -33,7 +34,7 @@ def compare(base: Run, new: Run, rules: Rules = _DEFAULT) -> Comparison:
             f"{new.folder}: a run of {cases[1]}, and {base.folder} is one of {cases[0]}; compare runs of one case"
         )
     matched = match(base, new)
-    claims, lost, retested = judge_claims(matched)
+    claims, lost, retested = judge_claims(matched, {claim["claim"]: claim["unit"] for claim in claims_of(new)})
     coverage = replace(matched.coverage, missing=(*matched.coverage.missing, *(f"claim {name}" for name in lost)))
     same_environment = environment(base.manifest) == environment(new.manifest)
     tests = [*judge_gates(matched), *claims, *(compare_numbers(matched, rules) if same_environment else ())]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from gradbench.analysis.claims import HELD, NOT_HELD, NOT_MEASURED, UNDECIDED
+from gradbench.analysis.units import Unit
 from gradbench.compare.comparison import Difference
 from gradbench.compare.gates import GATES, Change, Gate, Group, Row, listed
 from gradbench.compare.match import BASE, NEW, Matched, label, plain
@@ -122,12 +123,16 @@ def _word(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.3g}"
 
 
-def judge_claims(matched: Matched) -> tuple[list[Test], list[str], list[Difference]]:
+def judge_claims(matched: Matched, units: Mapping[str, Unit]) -> tuple[list[Test], list[str], list[Difference]]:
     """The claims as tests, the names of those that the new run no longer measures, and what differs in their tests.
 
     A claim that was held and is not is a regression if its number left the interval that it had over seeds in the base
     run, or had none; inside, it stood too near to its limit to tell, and is told only. So is one that was held and that
     the seeds of the new run do not decide.
+
+    Args:
+        matched: both runs.
+        units: of the claims by their names.
     """
     tests, lost, different = [], [], []
     for row in matched.tables["claims"].to_dict("records"):
@@ -148,13 +153,14 @@ def judge_claims(matched: Matched) -> tuple[list[Test], list[str], list[Differen
                 outcome = "advisory"
             elif (old, new) == (NOT_HELD, HELD) and not borderline:
                 outcome = "improvement"
-            tests.append(_claim(row, outcome))
+            tests.append(_claim(row, outcome, units[name]))
     return tests, lost, different
 
 
-def _claim(row: dict[Any, Any], outcome: Outcome) -> Test:
+def _claim(row: dict[Any, Any], outcome: Outcome, unit: Unit) -> Test:
     old, new = row[f"status{BASE}"], row[f"status{NEW}"]
-    numbers = f"{row[f'value{NEW}']:.4g}, was {row[f'value{BASE}']:.4g}, test {row[f'test{BASE}']}"
+    value, was = (unit.amount(row[f"value{run}"]) for run in (NEW, BASE))
+    numbers = f"{value}, was {was}, test {unit.test(row[f'test{BASE}'])}"
     near = outcome == "advisory" and new == NOT_HELD
     doubt = ", within the interval over seeds that it had" if near else ""
     says = "" if outcome == "no change" else f"claim {row['claim']} is {new}, was {old}: {numbers}{doubt}"

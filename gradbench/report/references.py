@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,23 +89,24 @@ def _row(reference: Reference, pair: Pair) -> ReferenceRow:
         quantity=_quantity(reference),
         place=", ".join([*_where(reference), *along]),
         theirs=_as_given(pair.theirs),
-        ours=_as_finely(pair.ours, pair.theirs),
-        difference=_as_finely(difference, pair.theirs),
+        ours=(ours := _as_finely(pair.ours, pair.theirs)),
+        difference=_less(difference, ours),
         keys=(f"{pair.theirs:.6g}", f"{pair.ours:.6g}", f"{difference:.6g}"),
         seeds=pair.seeds,
     )
 
 
 def _curve(reference: Reference, measured: Sequence[Pair]) -> CurveRow:
-    far = sorted((pair.ours - pair.theirs, pair.theirs) for pair in measured)
+    written = [_as_finely(pair.ours, pair.theirs) for pair in measured]
+    far = sorted((pair.ours - pair.theirs, ours) for pair, ours in zip(measured, written, strict=True))
     return CurveRow(
         label=reference.label,
         quantity=_quantity(reference),
         place=", ".join([*_where(reference), *([f"along {axis_name(reference.along)}"] if reference.along else [])]),
         values=len(measured),
         theirs=_ends([_as_given(pair.theirs) for pair in measured]),
-        ours=_ends([_as_finely(pair.ours, pair.theirs) for pair in measured]),
-        difference=_ends([_as_finely(*one) for one in far]),
+        ours=_ends(written),
+        difference=_ends([_less(*one) for one in far]),
     )
 
 
@@ -119,16 +121,37 @@ def _as_given(value: float) -> str:
 
 
 def _as_finely(value: float, given: float) -> str:
-    """`value` in three digits, and in as many decimals as the source's has.
+    """`value` in three digits, and in as many decimals as the source's has where that says more.
 
-    >>> _as_finely(0.92113, 0.9217), _as_finely(0.92113, 0.92), _as_finely(0.00059, 0.9217), _as_finely(257.116, 4020)
-    ('0.9211', '0.921', '0.0006', '257')
+    >>> _as_finely(0.92113, 0.9217), _as_finely(0.92113, 0.92), _as_finely(0.00041132, 0.0004), _as_finely(257.3, 0.001)
+    ('0.9211', '0.921', '4.11·10⁻⁴', '257')
     """
-    text, finest = number(value), len(f"{given:.6g}".partition(".")[2])
-    if "e" in f"{given:.6g}" or not math.isfinite(value) or round(value, finest) == 0:
+    text, source = number(value), f"{given:.6g}"
+    if "e" in source or "·" in text or not math.isfinite(value):
         return text
-    has = 0 if "·" in text else len(text.partition(".")[2])
-    return f"{value:,.{finest}f}".replace("-", MINUS) if finest > has else text
+    fixed = f"{value:,.{_decimals(source)}f}".replace("-", MINUS)
+    return fixed if _digits(text) < _digits(fixed) <= max(4, _digits(source)) else text
+
+
+def _less(difference: float, ours: str) -> str:
+    """A difference from a number that is written as `ours`, in its decimals where it has that many.
+
+    >>> _less(-0.00059, "0.9211"), _less(1.13e-5, "4.11·10⁻⁴"), _less(0.00002, "0.9211")
+    ('\N{MINUS SIGN}0.0006', '1.13·10⁻⁵', '2·10⁻⁵')
+    """
+    text = number(difference)
+    if "·" in text and "·" not in ours and round(difference, _decimals(ours)):
+        return f"{difference:.{_decimals(ours)}f}".replace("-", MINUS)
+    return text
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])
+
+
+def _digits(text: str) -> int:
+    """How many digits from the first that is not 0."""
+    return len(re.sub("[^0-9]", "", text).lstrip("0"))
 
 
 def _quantity(reference: Reference) -> str:

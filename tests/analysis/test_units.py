@@ -14,8 +14,13 @@ from gradbench.analysis.answer import answer
 from gradbench.analysis.tables import Run
 from gradbench.analysis.units import claims_of, unit_of
 from gradbench.case.schema import Claim
+from gradbench.cli import show
+from gradbench.compare import judge as compared
+from gradbench.compare.match import BASE, NEW
+from gradbench.nightly import judge
 from gradbench.report.rows import claim_rows
 from gradbench.report.words import ABSENT, MINUS
+from gradbench.runner import case_run
 
 ACCURACY = {"table": "cells", "column": "accuracy"}
 SNR = {"table": "activations", "column": "snr_db"}
@@ -44,6 +49,7 @@ def test_examples_in_the_docstrings() -> None:
         ({"value": SNR | {"slope_over": "negative_slope"}}, "0.125 dB per negative slope", ">= 0.8"),
         ({"value": SNR, "minus": ACCURACY}, "0.125", ">= 0.8"),
         ({"value": PEAK}, "0.125 bytes", ">= 0.8"),
+        ({"value": {"table": "cells", "column": "bytes_per_pixel"}}, "0.125 bytes per pixel", ">= 0.8"),
         ({"value": {"table": "cells", "column": "status", "within": "share", "equals": "ok"}}, "0.125", ">= 0.8"),
         ({"value": {"table": "gradients", "column": "noise_ratio"}}, "0.125", ">= 0.8"),
     ],
@@ -76,6 +82,12 @@ def test_every_reader_writes_it_alike() -> None:
     claims = [claim(value=ACCURACY, **more) | {"name": name} for name, more in known]
     run = Run(Path(), {"settings": {"claim": claims, "answer": ["cost", "reach"]}}, (), {"claims": table})
     assert answer(run).startswith("Held: s (0.33 points <= 0.8). Not held: s (91.3 %, asked for >= 92.8).")
+    cost, _, _, open_ = claims_of(run)
+    assert "(0.33 points <= 0.8, 95 % interval -0.1 to 0.7, 3 seeds)" in case_run._claim(cost)
+    assert case_run._claim(open_) == "not measured: s"
+    assert show._claim(cost)[1:4] == ["0.33 points", "<= 0.8", "-0.1 to 0.7"]
+    assert show._claim(open_)[1:4] == ["-", "> 0", ""]
+    assert judge._not_held(run, None) == ["s (91.3 %, test >= 92.8)"]
     written = {row.name: (row.value, row.interval, row.test) for row in claim_rows(claims_of(run))}
     assert written == {
         "cost": ("0.33 points", f"{MINUS}0.1 to 0.7", "≤ 0.8"),
@@ -83,3 +95,10 @@ def test_every_reader_writes_it_alike() -> None:
         "unknown": ("0.5", "", "> 0"),
         "open": (ABSENT, "", "> 0"),
     }
+
+
+def test_a_comparison_of_runs_writes_it_too() -> None:
+    row = {"claim": "cost", f"value{BASE}": 0.0033, f"value{NEW}": 0.0123, f"test{BASE}": "<= 0.008"}
+    row |= {f"status{BASE}": "held", f"status{NEW}": "not held", f"seeds{NEW}": 3}
+    said = compared._claim(row, "regression", unit_of(claim(value=ACCURACY, minus=ACCURACY))).says
+    assert said == "claim cost is not held, was held: 1.23 points, was 0.33 points, test <= 0.8"

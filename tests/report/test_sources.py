@@ -113,6 +113,11 @@ def test_words_of_curves_that_end_side_by_side_stand_in_lines_of_their_own() -> 
     apart = [curve("a", 1e-3, 1e-4), curve("b", 1e-3, 1e-6)]
     rows = source_rows(apart, {("cells", "accuracy"): {}}, frame, scene, logarithmic=True)
     assert rows["line"].unique().tolist() == [1]
+    nearly = [curve("a", 0.93, 0.91), curve("b", 0.93, 0.9)]
+    narrow = frame.assign(lo=0.9, hi=0.92)
+    for besides, lines in (((), [1]), ([0.0], [1, 2])):  # a cross of what diverged stands at 0: all are close then
+        rows = source_rows(nearly, {("cells", "accuracy"): {}}, narrow, scene, besides=besides)
+        assert sorted(rows["line"].unique()) == lines
 
 
 def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]) -> None:

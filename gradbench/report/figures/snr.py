@@ -46,7 +46,8 @@ def snr_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Ref
     values = strategies if coloured is None else sorted(frame[series].unique().tolist())
     colours = [f"var(--q{round(4 * place / max(1, len(values) - 1))})" for place in range(len(values))]
     shapes = [list(SHAPES)[place % len(SHAPES)] for place in range(len(values))]
-    sources = source_rows(references, _QUANTITIES, frame, scene, series, dict(zip(values, colours, strict=True)))
+    known = dict(zip(values, colours, strict=True))
+    sources = source_rows(references, _QUANTITIES, frame, scene, series, known, besides=[0.0])
     scale = ChosenScale.over(pd.concat([frame, sources]) if len(sources) else frame, controls, decibels)
     data = scale.place(with_text(frame, lambda value: f"{number(value)} dB"))
     chart = banded(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
@@ -55,6 +55,7 @@ def source_rows(
     colours: Mapping[Any, str] = MappingProxyType({}),
     across: Across | None = None,
     logarithmic: bool = False,
+    besides: Iterable[float] = (),
 ) -> pd.DataFrame:
     """A row for each value and each panel, choice and series of `frame` that it belongs to.
 
@@ -67,6 +68,7 @@ def source_rows(
         colours: the colour of each of its values.
         across: what the chart runs along, by default the axis.
         logarithmic: whether its other scale is.
+        besides: what that scale holds besides `lo` and `hi` of `frame` and the sources' values.
 
     Returns:
         the columns of `frame` that tell panels, choices and series apart, that of `across`, y, lo, hi, `f` (colour),
@@ -94,7 +96,8 @@ def source_rows(
     found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name", "line"])
     apart_from_series = [name for name in columns if name != series]
     found["first"] = _carries_the_words(found, apart_from_series, across.column)
-    heights = np.concatenate([found["y"], *(frame[name] for name in ("lo", "hi") if name in frame)]).astype(np.float64)
+    ours = [frame[name] for name in ("lo", "hi") if name in frame]
+    heights = np.concatenate([found["y"], *ours, list(besides)]).astype(np.float64)
     heights = np.log10(heights[heights > 0]) if logarithmic else heights
     heights = heights[np.isfinite(heights)]
     near = _NEXT_TO * float(np.ptp(heights)) if len(heights) else 0.0

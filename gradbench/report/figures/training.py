@@ -59,7 +59,9 @@ def final_figure(cells: pd.DataFrame, scene: Scene, references: Sequence[Referen
         return missing(name, question, _NO_TRAINING if lost.empty else "Every training diverged.")
     controls = scene.other_controls(frame)
     colours = {strategy: scene.palette.colour(strategy) for strategy in scene.strategies(frame)}
-    sources = source_rows(references, {("cells", "accuracy"): {}}, frame, scene, "s", colours)
+    sources = source_rows(
+        references, {("cells", "accuracy"): {}}, frame, scene, "s", colours, besides=[0.0] * len(lost)
+    )
     words = [f"diverged in {n} of {of} seed{'s' * (of > 1)}" for n, of in zip(lost["n"], lost["of"], strict=True)]
     crosses = lost.assign(y=0.0, t=words).drop(columns=["n", "of"])
     chart = partial(_chart, sources=sources.assign(t=sources["y"].map(accuracy)), crosses=crosses)
