@@ -150,11 +150,12 @@ def _verdict(row: dict[Any, Any]) -> str:
 
 
 def _claim(claim: dict[str, Any]) -> list[str]:
-    value, low, high = (_text(claim["unit"].factor * claim[name]) for name in ("value", "low", "high"))
+    unit = claim["unit"]
+    low, high = (_text(unit.factor * claim[end]) for end in ("low", "high"))
     interval = f"{low} to {high}" if not _is_absent(claim["low"]) else ""
     says = f"{claim['says']} ({claim['reason']})" if claim["reason"] else claim["says"]
-    value = value if _is_absent(claim["value"]) else f"{value}{claim['unit'].sign}"
-    return [claim["status"], value, claim["unit"].test(claim["test"]), interval, str(claim["seeds"]), says]
+    value = _text(claim["value"]) if _is_absent(claim["value"]) else unit.amount(claim["value"])
+    return [claim["status"], value, unit.test(claim["test"]), interval, str(claim["seeds"]), says]
 
 
 def _is_absent(value: Any) -> bool:

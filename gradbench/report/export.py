@@ -82,25 +82,25 @@ def _panels(shown: list[Figure]) -> Iterator[tuple[str, dict[str, Any]]]:
     taken: dict[str, int] = {}
     for figure in shown:
         for chart in figure.charts:
-            for group in _filled(figure, chart):
+            rows = by_row(figure.data[chart.data], figure.chosen)
+            for group in _filled(figure, chart, rows):
                 name = _slug(figure.id, chart.variant, group)
                 taken[name] = taken.get(name, 0) + 1
-                yield (name if taken[name] == 1 else f"{name}-{taken[name]}"), _panel(figure, chart, group)
+                yield (name if taken[name] == 1 else f"{name}-{taken[name]}"), _panel(figure, chart, group, rows)
 
 
-def _filled(figure: Figure, chart: Chart) -> list[str]:
+def _filled(figure: Figure, chart: Chart, rows: list[dict[str, Any]]) -> list[str]:
     """The panels that have something at the choices that the page begins with."""
     inline = [layer.get("data", {}).get("values", []) for layer in chart.spec.get("layer", [])]
-    rows = [*by_row(figure.data[chart.data], figure.chosen), *chain.from_iterable(inline)]
     found = {
         row["g"]
-        for row in rows
+        for row in chain(rows, *inline)
         if "g" in row and all(row.get(control.name, control.value) == control.value for control in figure.controls)
     }
     return [group for group in figure.groups if group in found]
 
 
-def _panel(figure: Figure, chart: Chart, group: str) -> dict[str, Any]:
+def _panel(figure: Figure, chart: Chart, group: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     values = {f"choice_{control.name}": control.value for control in figure.controls} | {"choice_group": group}
     chosen = [
         f"{control.label} {label}"
@@ -118,7 +118,7 @@ def _panel(figure: Figure, chart: Chart, group: str) -> dict[str, Any]:
                 {**param, "value": values[param["name"]]} if param["name"] in values else param
                 for param in spec["params"]
             ],
-            "datasets": {**spec.get("datasets", {}), chart.data: by_row(figure.data[chart.data], figure.chosen)},
+            "datasets": {**spec.get("datasets", {}), chart.data: rows},
             "config": {**CONFIG, "background": "#ffffff"},
         }
     )
