@@ -20,29 +20,39 @@ class Unit:
 
     sign: str = ""
     factor: int = 1
+    decimals: int | None = None
+
+    def digits(self, value: float) -> str:
+        """A number in four digits, or with as many decimals as all of its kind have; without its unit.
+
+        >>> POINTS.digits(0.0033), PERCENT.digits(0.92)
+        ('0.33', '92.00')
+        """
+        value *= self.factor
+        return f"{value:.4g}" if self.decimals is None else f"{value:.{self.decimals}f}"
 
     def amount(self, value: float) -> str:
-        """A number in four digits with its unit; what stands beside it, an end of its interval, needs none.
+        """A number with its unit; what stands beside it, an end of its interval, needs none.
 
         >>> POINTS.amount(0.0033)
         '0.33 points'
         """
-        return f"{self.factor * value:.4g}{self.sign}"
+        return f"{self.digits(value)}{self.sign}"
 
     def test(self, text: str) -> str:
         """The comparison that such a number is held against, with all digits that it has.
 
-        >>> POINTS.test("<= 0.008"), Unit(" dB").test(">= -3.5e2")
-        ('<= 0.8', '>= -3.5e2')
+        >>> POINTS.test("<= 0.008"), POINTS.test("> -0"), Unit(" dB").test(">= -3.5e2")
+        ('<= 0.8', '> 0', '>= -3.5e2')
         """
         if self.factor == 1:
             return text
-        return re.sub(r"-?[0-9].*", lambda bound: f"{(self.factor * Decimal(bound[0])).normalize():f}", text)
+        return re.sub(r"-?[0-9].*", lambda bound: f"{(self.factor * Decimal(bound[0])).normalize() + 0:f}", text)
 
 
 #: A ratio, a share or a count.
 PLAIN = Unit()
-PERCENT, POINTS = Unit(" %", 100), Unit(" points", 100)
+PERCENT, POINTS = Unit(" %", 100, decimals=2), Unit(" points", 100)
 _SIGNS = {"byte": "bytes"}
 
 

@@ -151,8 +151,7 @@ def _verdict(row: dict[Any, Any]) -> str:
 
 def _claim(claim: dict[str, Any]) -> list[str]:
     unit = claim["unit"]
-    low, high = (_text(unit.factor * claim[end]) for end in ("low", "high"))
-    interval = f"{low} to {high}" if not _is_absent(claim["low"]) else ""
+    interval = "" if _is_absent(claim["low"]) else " to ".join(unit.digits(claim[end]) for end in ("low", "high"))
     says = f"{claim['says']} ({claim['reason']})" if claim["reason"] else claim["says"]
     value = _text(claim["value"]) if _is_absent(claim["value"]) else unit.amount(claim["value"])
     return [claim["status"], value, unit.test(claim["test"]), interval, str(claim["seeds"]), says]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gradbench.analysis.summary import Summary
 from gradbench.analysis.units import Unit
-from gradbench.report.words import ABSENT, MINUS, accuracy, interval, number
+from gradbench.report.words import ABSENT, MINUS, accuracy, number
 from gradbench.results import VERDICTS
 
 __all__ = [
@@ -110,7 +110,7 @@ def claim_rows(claims: Sequence[dict[str, Any]]) -> list[ClaimRow]:
             symbol=_SYMBOLS.get(str(claim["status"]), ABSENT),
             tone=str(claim["status"]).replace(" ", "-"),
             value=_amount(claim["value"], claim["unit"]),
-            interval=interval(*(claim["unit"].factor * claim[end] for end in ("low", "high"))),
+            interval=_interval(claim["low"], claim["high"], claim["unit"]),
             test=_test(claim["unit"].test(claim["test"])),
             seeds=0 if pd.isna(claim["seeds"]) else int(claim["seeds"]),
             reason=str(claim["reason"]),
@@ -121,7 +121,17 @@ def claim_rows(claims: Sequence[dict[str, Any]]) -> list[ClaimRow]:
 
 def _amount(value: float, unit: Unit) -> str:
     """A number with its unit; an absent one has none."""
-    return ABSENT if math.isnan(value) else f"{number(unit.factor * value)}{unit.sign}"
+    return ABSENT if math.isnan(value) else f"{_digits(value, unit)}{unit.sign}"
+
+
+def _interval(low: float, high: float, unit: Unit) -> str:
+    """Its two ends, or nothing where it has none."""
+    return "" if math.isnan(low) or math.isnan(high) else f"{_digits(low, unit)} to {_digits(high, unit)}"
+
+
+def _digits(value: float, unit: Unit) -> str:
+    """In as many digits as numbers of that unit have, else as all numbers of the page."""
+    return number(unit.factor * value) if unit.decimals is None else unit.digits(value)
 
 
 def _test(test: str) -> str:

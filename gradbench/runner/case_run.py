@@ -256,7 +256,7 @@ def _claim(claim: dict[str, Any]) -> str:
     if claim["seeds"]:
         unit = claim["unit"]
         line += f" ({unit.amount(claim['value'])} {unit.test(claim['test'])}"
-        ends = [f"{unit.factor * claim[end]:.4g}" for end in ("low", "high")]
+        ends = [unit.digits(claim[end]) for end in ("low", "high")]
         line += f", 95 % interval {' to '.join(ends)}" if claim["low"] == claim["low"] else ""
         line += f", {claim['seeds']} seed{'s' if claim['seeds'] > 1 else ''})"
     return f"{line}: {claim['reason']}" if claim["reason"] else line

@@ -305,14 +305,14 @@ def test_diverged_training_counts_as_the_case_says(collapsed: dict[str, pd.DataF
         seeds.append(statistics.mean(0.125 if math.isnan(one["accuracy"]) else one["accuracy"] for one in rows))
     assert row["value"] == pytest.approx(statistics.median(seeds))
     assert row["seeds"] == 5
-    assert row["reason"].startswith("3 trainings with approximate:4 diverged and count as 12.5 %")
+    assert row["reason"].startswith("3 trainings with approximate:4 diverged and count as 12.50 %")
     assert decide(collapsed, value)["seeds"] == 2
 
 
 def test_every_diverged_training_of_a_cell_is_told_once(collapsed: dict[str, pd.DataFrame]) -> None:
     value = {"table": "cells", "column": "accuracy", "where": {"model": "a", "depth": 8}, "diverged": 0.1}
     row = decide(collapsed, value | {"within": "min", "across": "min"}, "<= 1", minus=value | {"within": "max"})
-    assert row["reason"] == "3 trainings with approximate:4 diverged and count as 10 %"
+    assert row["reason"] == "3 trainings with approximate:4 diverged and count as 10.00 %"
 
 
 def test_only_trainings_that_diverged_count_as_such(collapsed: dict[str, pd.DataFrame]) -> None:
@@ -321,7 +321,7 @@ def test_only_trainings_that_diverged_count_as_such(collapsed: dict[str, pd.Data
     value = {"table": "cells", "column": "accuracy", "where": {"depth": 8}, "diverged": 0.1, "within": "min"}
     row = decide(collapsed, value, "<= 1")
     assert row["seeds"] == 4
-    assert row["reason"].endswith("; 2 trainings with approximate:4 diverged and count as 10 %")
+    assert row["reason"].endswith("; 2 trainings with approximate:4 diverged and count as 10.00 %")
     cells.loc[cells["strategy"] == "approximate:4", "train_seconds"] = math.nan
     assert decide(collapsed, value, "<= 1")["seeds"] == 2
 

@@ -33,13 +33,13 @@ def claim(**parts: Any) -> dict[str, Any]:
 
 
 def test_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(units) == doctest.TestResults(0, 2)
+    assert doctest.testmod(units) == doctest.TestResults(0, 3)
 
 
 @pytest.mark.parametrize(
     ("parts", "written", "test"),
     [
-        ({"value": ACCURACY}, "12.5 %", ">= 80"),
+        ({"value": ACCURACY}, "12.50 %", ">= 80"),
         ({"value": ACCURACY, "minus": ACCURACY}, "12.5 points", ">= 80"),
         ({"value": ACCURACY, "divided_by": ACCURACY}, "0.125", ">= 0.8"),
         ({"value": ACCURACY, "minus": ACCURACY, "divided_by": ACCURACY}, "0.125", ">= 0.8"),
@@ -60,7 +60,7 @@ def test_a_number_has_the_unit_of_what_it_is_of(parts: dict[str, Any], written: 
     assert unit.test(">= 0.8") == test
 
 
-@pytest.mark.parametrize("bound", ["0.008", "-0.0125", "1", "0", "8e-3", "-1.25e-2", "0.93885"])
+@pytest.mark.parametrize("bound", ["0.008", "-0.0125", "1", "0", "-0", "8e-3", "-1.25e-2", "0.93885"])
 def test_no_digit_of_a_test_is_lost(bound: str) -> None:
     comparison, written = unit_of(claim(value=ACCURACY)).test(f"<= {bound}").split(" ")
     assert comparison == "<="
@@ -72,7 +72,7 @@ def test_every_reader_writes_it_alike() -> None:
     nan = float("nan")
     rows = [
         ("cost", "held", 0.0033, -0.001, 0.007, "<= 0.008", 3),
-        ("reach", "not held", 0.913, nan, nan, ">= 0.928", 1),
+        ("reach", "not held", 0.913, 0.9, 0.92345, ">= 0.928", 2),
         ("unknown", "held", 0.5, nan, nan, "> 0", 1),  # of a manifest without it
         ("open", "not measured", nan, nan, nan, "> 0", 0),
     ]
@@ -81,17 +81,17 @@ def test_every_reader_writes_it_alike() -> None:
     known = [("cost", {"minus": ACCURACY}), ("reach", {}), ("open", {})]
     claims = [claim(value=ACCURACY, **more) | {"name": name} for name, more in known]
     run = Run(Path(), {"settings": {"claim": claims, "answer": ["cost", "reach"]}}, (), {"claims": table})
-    assert answer(run).startswith("Held: s (0.33 points <= 0.8). Not held: s (91.3 %, asked for >= 92.8).")
+    assert answer(run).startswith("Held: s (0.33 points <= 0.8). Not held: s (91.30 %, asked for >= 92.8).")
     cost, _, _, open_ = claims_of(run)
     assert "(0.33 points <= 0.8, 95 % interval -0.1 to 0.7, 3 seeds)" in case_run._claim(cost)
     assert case_run._claim(open_) == "not measured: s"
     assert show._claim(cost)[1:4] == ["0.33 points", "<= 0.8", "-0.1 to 0.7"]
     assert show._claim(open_)[1:4] == ["-", "> 0", ""]
-    assert judge._not_held(run, None) == ["s (91.3 %, test >= 92.8)"]
+    assert judge._not_held(run, None) == ["s (91.30 %, test >= 92.8)"]
     written = {row.name: (row.value, row.interval, row.test) for row in claim_rows(claims_of(run))}
     assert written == {
         "cost": ("0.33 points", f"{MINUS}0.1 to 0.7", "≤ 0.8"),
-        "reach": ("91.3 %", "", "≥ 92.8"),
+        "reach": ("91.30 %", "90.00 to 92.34", "≥ 92.8"),
         "unknown": ("0.5", "", "> 0"),
         "open": (ABSENT, "", "> 0"),
     }
