@@ -51,9 +51,10 @@ def _sentence(claim: dict[str, Any]) -> str:
     """One claim: "Held: At slope 1 alpha is 0.97 or more (0.99 >= 0.97)."."""
     status, remarks = str(claim["status"]), []
     if claim["seeds"]:
-        between = " " if status == HELD else ", asked for "
         unit = claim["unit"]
-        remarks.append(f"{unit.amount(claim['value'])}{between}{unit.test(claim['test'])}")
+        asked = unit.test(claim["test"])
+        compared = f" {asked}" if status == HELD else f", asked for {asked.removeprefix('== ')}"
+        remarks.append(f"{unit.amount(claim['value'])}{compared}")
     if status in (UNDECIDED, NOT_MEASURED) and claim["reason"]:
         remarks.append(str(claim["reason"]))
     remark = f" ({'; '.join(remarks)})" if remarks else ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["Axes", "read_axes"]
+from gradbench.case.sizes import written_size
+
+__all__ = ["Axes", "axis_value", "is_size", "read_axes", "setting"]
 
 #: From so many values on an axis is a curve of its own.
 _A_SWEEP = 3
@@ -79,3 +81,29 @@ def read_axes(cells: pd.DataFrame, axes: Sequence[str]) -> Axes:
         values = best if isinstance(best, tuple) else (best,)
         reference = {name: np.asarray(value).item() for name, value in zip(others, values, strict=True)}
     return Axes(along, groups, others, reference)
+
+
+def is_size(axis: str) -> bool:
+    """Whether the values of an axis are bytes, which people write as sizes."""
+    return axis.rpartition(".")[2] == "memory_limit"
+
+
+def axis_value(axis: str, value: object) -> str:
+    """One value of an axis, written.
+
+    >>> axis_value("depth", 7.0), axis_value("model", "hybrid"), axis_value("memory_limit", 600_000_000)
+    ('7', 'hybrid', '600 MB')
+    """
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if not isinstance(value, int | float | np.number):
+        return str(value)
+    return written_size(float(value)) if is_size(axis) else f"{value:g}"
+
+
+def setting(point: Mapping[str, object]) -> str:
+    """Write axes and their values for a sentence: `hybrid, depth 5, negative slope 0.2`."""
+    written = ((axis, value, axis_value(axis, value)) for axis, value in point.items())
+    return ", ".join(
+        text if isinstance(value, str) else f"{axis.replace('_', ' ')} {text}" for axis, value, text in written
+    )

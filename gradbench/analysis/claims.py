@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from gradbench.analysis.divergence import diverged, setting
+from gradbench.analysis.axes import setting
+from gradbench.analysis.divergence import diverged
 from gradbench.analysis.select import NothingMatchesError, matching, select
 from gradbench.analysis.statistics import interval, median, slope
 from gradbench.analysis.units import quantity_unit

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 
+from gradbench.analysis.axes import setting
 from gradbench.analysis.tables import Run
 
-__all__ = ["diverged", "diverged_trainings", "setting"]
+__all__ = ["diverged", "diverged_trainings"]
 
 #: So many settings are named, the others counted.
 _NAMED = 4
@@ -36,15 +36,3 @@ def _sentences(cells: pd.DataFrame, axes: Sequence[str]) -> Iterator[str]:
         more = [f"{len(places) - _NAMED} more settings"] if len(places) > _NAMED + 1 else []
         at = "; ".join([*places[:_NAMED], *more] if more else places)
         yield f"{len(lost)} of {len(mine)} trainings with {strategy} diverged{f': {at}' if at else ''}."
-
-
-def setting(point: Mapping[str, object]) -> str:
-    """Write axes and their values for a sentence: `hybrid, depth 5, negative slope 0.2`."""
-    return ", ".join(_said(axis, value) for axis, value in point.items())
-
-
-def _said(axis: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    written = str(value).lower() if isinstance(value, bool | np.bool_) else f"{value:g}"
-    return f"{axis.replace('_', ' ')} {written}"

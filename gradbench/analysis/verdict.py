@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from gradbench.analysis.axes import Axes
+from gradbench.analysis.axes import Axes, axis_value, setting
 from gradbench.results import RIGHT
 
 __all__ = ["other_lines", "verdict_sentence"]
@@ -61,17 +61,16 @@ def verdict_sentence(settings: pd.DataFrame, axes: Axes, first: str = "") -> str
     mine = courses[strategy]
     if not any(stretch.verdict for course in mine.values() for stretch in course):
         return _capital(f"{subject} was not measured.")
-    name = axes.along.replace("_", " ")
     alike = _alike(mine)
     keep = {course: groups for course, groups in alike.items() if len(course) == 1 and course[0].verdict in RIGHT}
     lose = {course: groups for course, groups in alike.items() if course not in keep}
     parts = []
     if keep:
-        kept = [f"{_of(groups, mine, axes)}{_said(course, name)}" for course, groups in keep.items()]
+        kept = [f"{_of(groups, mine, axes)}{_said(course, axes.along)}" for course, groups in keep.items()]
         parts.append(f"{subject} keeps every weight gradient {_listed(kept)}")
     for course, groups in lose.items():
         worst = "the worst" if parts else f"with {subject} the worst weight gradient"
-        parts.append(f"{worst} {_of(groups, mine, axes)}is {_said(course, name, losses=True)}")
+        parts.append(f"{worst} {_of(groups, mine, axes)}is {_said(course, axes.along, losses=True)}")
     return _capital(f"{'; '.join(parts)}{_held(axes)}.")
 
 
@@ -82,14 +81,13 @@ def other_lines(settings: pd.DataFrame, axes: Axes, first: str | None = "") -> t
     there is no sentence, and a line on every strategy says at which values of the other numeric axes it holds.
     """
     courses = _courses(settings, axes)
-    name = axes.along.replace("_", " ")
     spoken = None if first is None else first if first in courses else next(iter(courses), None)
     lines: dict[str, list[str]] = {}
     for strategy, mine in courses.items():
         if strategy != spoken:
             alike = _alike(mine)
             said = [
-                f"{'' if len(alike) == 1 else f'{_grouped(groups, mine)} '}{_said(course, name)}"
+                f"{'' if len(alike) == 1 else f'{_grouped(groups, mine)} '}{_said(course, axes.along)}"
                 for course, groups in alike.items()
             ]
             lines.setdefault("; ".join(said), []).append(strategy)
@@ -153,24 +151,26 @@ def _grouped(groups: list[str], among: dict[str, _Course]) -> str:
     return _listed([head if head in whole else f"{head} {'/'.join(mine)}" for head, mine in tails.items()])
 
 
-def _said(course: _Course, name: str, losses: bool = False) -> str:
+def _said(course: _Course, along: str, losses: bool = False) -> str:
     """The verdicts along the axis in words: "below the noise of SGD up to depth 7 and harmful from depth 10 on".
 
     With `losses` the right verdicts that it begins with are left out, if all that follows is measured and wrong.
     """
-    words = []
+    words, name = [], along.replace("_", " ")
     for place, stretch in enumerate(course):
+        first, last = axis_value(along, stretch.first), axis_value(along, stretch.last)
         if not name:
             where = ""
         elif len(course) == 1:
-            where = f" at every {name} up to {stretch.last:g}" if stretch.last != stretch.first else ""
+            each = "every" if stretch.verdict else "any"
+            where = f" at {each} {name} up to {last}" if stretch.last != stretch.first else ""
         elif place == 0:
-            where = f" up to {name} {stretch.last:g}"
+            where = f" up to {name} {last}"
         elif place == len(course) - 1:
-            where = f" from {name} {stretch.first:g} on"
+            where = f" from {name} {first} on"
         else:
-            where = f" from {name} {stretch.first:g} to {stretch.last:g}"
-            where = where if stretch.last != stretch.first else f" at {name} {stretch.first:g}"
+            where = f" from {name} {first} to {last}"
+            where = where if stretch.last != stretch.first else f" at {name} {first}"
         words.append(f"{_PHRASES[stretch.verdict]}{where}")
     wrong = [stretch.verdict not in (*RIGHT, "") for stretch in course]
     starts_right = course[0].verdict in RIGHT and len(course) > 1 and all(wrong[1:])
@@ -179,8 +179,7 @@ def _said(course: _Course, name: str, losses: bool = False) -> str:
 
 def _held(axes: Axes) -> str:
     """At which values of the other numeric axes that is: " (negative slope 0.2)"."""
-    held = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in axes.reference.items())
-    return f" ({held})" if held else ""
+    return f" ({setting(axes.reference)})" if axes.reference else ""
 
 
 def _capital(sentence: str) -> str:

@@ -99,6 +99,7 @@ def _print_toml(text: str) -> None:
 
 
 def _show_run(folder: Path) -> None:
+    from gradbench.analysis.axes import axis_value
     from gradbench.analysis.summary import summarise
 
     summary = summarise(folder)
@@ -115,12 +116,14 @@ def _show_run(folder: Path) -> None:
     if len(summary.failures):
         click.echo("\nNot ok")
         headers = [name for name in summary.failures.columns if name != "cell"]
-        rows = [[str(row[name]) for name in headers] for row in summary.failures.to_dict("records")]
+        rows = [[axis_value(name, row[name]) for name in headers] for row in summary.failures.to_dict("records")]
         print_table(headers, rows, prose=["reason"])
 
 
 def _print_settings(summary: Summary) -> None:
     """A table for each value of the axes of names, a row a setting; numbers that no setting has are left out."""
+    from gradbench.analysis.axes import axis_value
+
     frame = summary.by_setting
     if frame.empty:
         return
@@ -130,11 +133,11 @@ def _print_settings(summary: Summary) -> None:
     axes = [name for name in points if name not in groups]
     headers = [*axes, "strategy", "verdict", *(header for header, _ in numbers.values())]
     for key, rows in frame.groupby(groups, sort=False) if groups else [((), frame)]:
-        title = ", ".join(f"{name} {value}" for name, value in zip(groups, key, strict=True))
+        title = ", ".join(f"{name} {axis_value(name, value)}" for name, value in zip(groups, key, strict=True))
         click.echo(f"\n{title}" if title else "")
         texts = [
             [
-                *(_text(row[name]) for name in (*axes, "strategy")),
+                *(axis_value(name, row[name]) for name in (*axes, "strategy")),
                 _verdict(row),
                 *(_text(row[name], form) for name, (_, form) in numbers.items()),
             ]

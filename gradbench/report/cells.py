@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
+from gradbench.analysis.axes import axis_value, is_size
 from gradbench.analysis.tables import Run
 from gradbench.report.pack import by_column
 from gradbench.shell import command_line
@@ -46,10 +48,12 @@ def packed_cells(run: Run, command: str) -> dict[str, Any]:
     cells, gradients, activations = (run.tables[name] for name in ("cells", "gradients", "activations"))
     weights = gradients[(gradients["kind"] == "weight") & (gradients["strategy"] != "stored")]
     fits = len(weights) + len(activations) <= _MOST_ROWS
+    places = cells[["cell", *run.axes, "seed", *_COLUMNS]]
+    places = places.assign(**{axis: cells[axis].map(partial(axis_value, axis)) for axis in filter(is_size, run.axes)})
     return {
         "axes": list(run.axes),
         "command": _of_all_cells(command),
-        "rows": by_column(cells[["cell", *run.axes, "seed", *_COLUMNS]], digits=3, infinite=True),
+        "rows": by_column(places, digits=3, infinite=True),
         "gradients": _layers(weights, "parameter", "noise_ratio", "verdict") if fits else None,
         "activations": _layers(activations, "layer", "snr_db") if fits else None,
         "note": ""

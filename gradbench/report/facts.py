@@ -65,7 +65,7 @@ def facts(run: Run) -> Facts:
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in values.items():
-        name = f"{prefix}{key}".replace("_", " ")
+        name = key if key.isupper() else f"{prefix}{key}".replace("_", " ")  # the system's variables as they are
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key} ")
         elif isinstance(value, list | tuple):

@@ -9,8 +9,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from gradbench.analysis.axes import Axes
-from gradbench.analysis.divergence import setting
+from gradbench.analysis.axes import Axes, axis_value, is_size, setting
 from gradbench.report.palette import Palette
 from gradbench.report.words import axis_name
 
@@ -127,6 +126,17 @@ class Scene:
         """The axis to run along, for axis titles."""
         return axis_name(self.axes.along)
 
+    @property
+    def label(self) -> str:
+        """How a chart writes a value of that axis beside a tick, as an expression of Vega."""
+        return "format(datum.value, '.4~s') + 'B'" if is_size(self.axes.along) else "toString(datum.value)"
+
+    @property
+    def place(self) -> alt.Tooltip:
+        """The value of that axis, column `x`, where the reader points."""
+        written = ".4~s" if is_size(self.axes.along) else alt.Undefined
+        return alt.Tooltip("x:Q", title=self.along, format=written)
+
     def groups(self, frame: pd.DataFrame) -> tuple[str, ...]:
         """The panels' names, as they first appear."""
         return tuple(str(group) for group in frame["g"].unique())
@@ -143,14 +153,15 @@ class Scene:
             values = sorted(frame[f"o{place}"].unique().tolist())
             reference = self.axes.reference[name]
             if len(values) > 1:
-                options = tuple((f"{value:g}", value) for value in values)
+                options = tuple((axis_value(name, value), value) for value in values)
                 chosen = reference if reference in values else values[0]
                 controls.append(Control(f"o{place}", axis_name(name), options, chosen))
         return tuple(controls)
 
     def choose(self, column: str, label: str, values: Sequence[Any], value: Any) -> tuple[Control, ...]:
         """A choice among the values of a column; none where there is no choice."""
-        options = tuple((f"{one:g}" if isinstance(one, int | float) else str(one), one) for one in values)
+        axis = self.axes.along if column == "x" else ""
+        options = tuple((axis_value(axis, one), one) for one in values)
         return (Control(column, label, options, value),) if len(options) > 1 else ()
 
     def fullest(self, frame: pd.DataFrame, column: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from gradbench.analysis.axes import axis_value
 from gradbench.analysis.summary import Summary
 from gradbench.compare.comparison import Comparison
 from gradbench.report.beside import Beside
@@ -52,7 +53,7 @@ def markdown(
         )
         rows = [
             (
-                *(f"{row[axis]:g}" if isinstance(row[axis], int | float) else str(row[axis]) for axis in axes),
+                *(axis_value(axis, row[axis]) for axis in axes),
                 row["strategy"],
                 row["verdict"] or ABSENT,
                 *(number(row[name]) for name in ("noise_ratio", "min_snr_db")),
@@ -64,7 +65,7 @@ def markdown(
         parts += ["## Settings", table(header, rows)]
     if len(summary.failures):
         columns = [*axes, "seed", "strategy", "status", "reason"]
-        failed = [[str(row[name]) for name in columns] for row in summary.failures.to_dict("records")]
+        failed = [[axis_value(name, row[name]) for name in columns] for row in summary.failures.to_dict("records")]
         parts += ["## What did not finish", table(tuple(map(axis_name, columns)), failed)]
     if facts.command:
         parts += ["## Repeat it", "\n".join(f"    {line}" for line in facts.command.splitlines())]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradbench.analysis.axes import axis_value, setting
 from gradbench.analysis.references import Pair, pairs
 from gradbench.analysis.tables import Run
 from gradbench.case.schema import Reference
@@ -83,7 +84,7 @@ def reference_table(run: Run) -> ReferenceTable:
 
 def _row(reference: Reference, pair: Pair) -> ReferenceRow:
     difference = pair.ours - pair.theirs
-    along = [] if pair.x is None else [f"{axis_name(str(reference.along))} {pair.x:g}"]
+    along = [] if pair.x is None else [setting({str(reference.along): pair.x})]
     return ReferenceRow(
         label=reference.label,
         quantity=_quantity(reference),
@@ -167,6 +168,6 @@ def _where(reference: Reference) -> list[str]:
     words = []
     for key, wanted in reference.value.where.items():
         values = wanted if isinstance(wanted, list) else [wanted]
-        text = " or ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
+        text = " or ".join(axis_value(key, value) for value in values)
         words.append(text if all(isinstance(value, str) for value in values) else f"{axis_name(key)} {text}")
     return words

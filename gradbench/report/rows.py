@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradbench.analysis.axes import axis_value
 from gradbench.analysis.summary import Summary
 from gradbench.analysis.units import Unit
 from gradbench.report.words import ABSENT, MINUS, accuracy, number
@@ -160,7 +161,7 @@ def setting_rows(
     seen: set[str] = set()
     return [
         SettingRow(
-            axes=tuple(_axis(row[axis]) for axis in axes),
+            axes=tuple(_axis(axis, row[axis]) for axis in axes),
             strategy=row["strategy"],
             colour=colours[row["strategy"]],
             verdict=row["verdict"],
@@ -183,7 +184,7 @@ def failure_rows(failures: pd.DataFrame, axes: Sequence[str]) -> list[FailureRow
     """What is not ok, written; `failures` is `Summary.failures`."""
     return [
         FailureRow(
-            tuple(_axis(row[axis]) for axis in axes),
+            tuple(_axis(axis, row[axis]) for axis in axes),
             int(row["seed"]),
             *(str(row[name]) for name in ("cell", "strategy", "status", "reason")),
         )
@@ -208,8 +209,8 @@ def _seed(cell: dict[Any, Any], seen: set[str]) -> SeedRow:
     )
 
 
-def _axis(value: Any) -> Field:
-    return Field(f"{value:g}", f"{value:g}") if isinstance(value, int | float) else Field(str(value), str(value))
+def _axis(axis: str, value: Any) -> Field:
+    return Field(axis_value(axis, value), f"{value:g}" if isinstance(value, int | float) else str(value))
 
 
 def _number(value: float) -> Field:

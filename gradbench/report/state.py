@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from gradbench.analysis.axes import axis_value
 from gradbench.analysis.tables import Run
 from gradbench.report.words import ABSENT, axis_name
 from gradbench.results import CHECKS
@@ -82,6 +83,6 @@ def _mark(rows: pd.DataFrame) -> Mark:
 
 def _places(rows: pd.DataFrame, axes: Sequence[str]) -> str:
     """Where it is: "depth 3, model hybrid, and in 4 more cells"."""
-    first = ", ".join(f"{axis_name(axis)} {rows[axis].iloc[0]}" for axis in axes)
+    first = ", ".join(f"{axis_name(axis)} {axis_value(axis, rows[axis].iloc[0])}" for axis in axes)
     more = len(rows) - 1
     return first if not more else f"{first} and {more} more cell{'s' * (more > 1)}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradbench.analysis.axes import read_axes
+from gradbench.analysis.axes import axis_value, read_axes
 from gradbench.analysis.tables import Run
 from gradbench.compare.comparison import Comparison, Finding
 from gradbench.report.build import charts
@@ -98,7 +98,7 @@ def _layers(base: Run, new: Run, comparison: Comparison, scene: Scene) -> tuple[
 def _tensors(frame: pd.DataFrame, scene: Scene) -> Iterator[dict[str, Any]]:
     for row in frame.to_dict("records"):
         groups = row["g"].split(" · ") if scene.axes.groups else []
-        along = [f"{row['x']:g}"] if scene.axes.along else []
+        along = [axis_value(scene.axes.along, row["x"])] if scene.axes.along else []
         place = [*groups, *along, row["s"], str(row["step"])]
         yield {"name": row["name"], "place": place, "base": number(row["base"]), "new": number(row["new"])}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradbench.analysis.axes import axis_value
 from gradbench.analysis.settings import ordered
 from gradbench.report.build import charts
 from gradbench.report.pack import compressed
@@ -85,7 +86,7 @@ def _rows(settings: pd.DataFrame, axes: Sequence[str], versions: Sequence[str]) 
         place = tuple(row[key] for key in keys)
         fields = [known.get((*place, version), (float("nan"), "")) for version in versions]
         yield {
-            "place": [value if isinstance(value, str) else f"{value:g}" for value in place[:-1]],
+            "place": [axis_value(axis, value) for axis, value in zip(axes, place[:-1], strict=True)],
             "strategy": place[-1],
             "errors": [
                 {"text": number(error), "key": "" if number(error) == ABSENT else f"{error:.6g}", "verdict": verdict}

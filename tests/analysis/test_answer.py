@@ -37,6 +37,12 @@ ALL_HELD = dict.fromkeys("abcd", "held")
 MIXED = {"a": "held", "b": "not measured", "c": "not held", "d": "held"}
 
 
+def test_a_number_that_was_asked_for_stands_alone() -> None:
+    run = a_run({"a": "not held"})
+    run.tables["claims"]["test"] = "== 1"
+    assert answer(run) == "Not held: It is a (0.5, asked for 1)."
+
+
 def test_where_all_claims_are_held_the_first_two_answer() -> None:
     assert answer(a_run(ALL_HELD)) == (
         "Held: It is a (0.99 >= 0.97). Held: It is b (0.99 >= 0.97). All 4 claims of the case are held."

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from gradbench.analysis.divergence import diverged_trainings, setting
+from gradbench.analysis.divergence import diverged_trainings
 from gradbench.analysis.tables import Run
 
 
@@ -44,8 +43,3 @@ def test_many_settings_are_counted() -> None:
     (sentence,) = diverged_trainings(run(everything))
     assert sentence.startswith("12 of 12 trainings with b diverged: depth 3, negative slope 0.05; ")
     assert sentence.endswith("; 2 more settings.")
-
-
-def test_a_setting_is_written_for_a_sentence() -> None:
-    point = {"model": "hybrid", "depth": 5, "negative_slope": 0.2, "flip": np.bool_(False)}
-    assert setting(point) == "hybrid, depth 5, negative slope 0.2, flip false"

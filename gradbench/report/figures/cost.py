@@ -31,7 +31,7 @@ def cost_figure(cells: pd.DataFrame, scene: Scene) -> Figure:
     strategies, reference = scene.strategies(frame), the_reference(cells)
     scale, least, most = logarithmic(frame, ["bytes"]), float(frame["ratio"].min()), float(frame["ratio"].max())
     size = alt.Size("x:Q", scale=alt.Scale(range=[30, 220]), legend=None) if scene.axes.along else alt.SizeValue(100)
-    places = [] if not scene.axes.along else [alt.Tooltip("x:Q", title=scene.along)]
+    places = [] if not scene.axes.along else [scene.place]
     chart = (
         scene.chart("cost", ())
         .mark_point(filled=True, opacity=0.75, stroke="var(--paper)", strokeWidth=0.75)

@@ -6,10 +6,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from gradbench.analysis.axes import setting
 from gradbench.analysis.curves import layer_map
 from gradbench.report.figure import Figure, Key, Scene, missing
 from gradbench.report.palette import SHAPES
-from gradbench.report.words import axis_name, number
+from gradbench.report.words import number
 
 __all__ = ["layer_figure"]
 
@@ -69,17 +70,21 @@ def layer_figure(gradients: pd.DataFrame, scene: Scene) -> Figure:
                 axis=places,
             ),
             x2="end:Q",
-            y=alt.Y("x:O", scale=alt.Scale(domain=rows), axis=alt.Axis(title=scene.along, grid=False, labelAngle=0)),
+            y=alt.Y(
+                "x:O",
+                scale=alt.Scale(domain=rows),
+                axis=alt.Axis(title=scene.along, labelExpr=scene.label, grid=False, labelAngle=0),
+            ),
             color=alt.Color("c:O", scale=alt.Scale(domain=list(range(len(colours))), range=colours), legend=None),
             tooltip=[
                 alt.Tooltip("name:N", title="weight tensor"),
-                alt.Tooltip("x:Q", title=scene.along),
+                scene.place,
                 alt.Tooltip("t:N", title="noise ratio"),
             ],
         )
     )
     words = f"Heat map: noise ratio of every weight tensor for each {scene.along}."
-    at = ", ".join(f"{axis_name(key)} {value:g}" for key, value in scene.axes.reference.items())
+    at = setting(scene.axes.reference)
     return Figure(
         name,
         question,

@@ -86,7 +86,7 @@ def banded(
         axis=alt.Axis(
             title=title,
             values=named,
-            labelExpr="toString(datum.value)",
+            labelExpr=scene.label if field == "x" else "toString(datum.value)",
             labelOverlap="greedy",
             labelSeparation=6,
             grid=False,
@@ -107,7 +107,7 @@ def banded(
     )
     tooltip = [
         alt.Tooltip(colour.shorthand, title=str(colour.title) if isinstance(colour.title, str) else "strategy"),
-        alt.Tooltip(f"{field}:Q", title=title),
+        scene.place if field == "x" else alt.Tooltip(f"{field}:Q", title=title),
         alt.Tooltip("t:N", title=y_title.split(" (")[0]),
     ]
     rules = marked(lines, y_scale.scale(), y_scale.axis(y_title))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
+from gradbench.analysis.axes import setting
 from gradbench.analysis.curves import lowest_snr
 from gradbench.case.schema import Reference
 from gradbench.report.figure import Control, Figure, Key, Scene, missing
@@ -64,7 +65,12 @@ def snr_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Ref
     )
     words = f"Line chart: lowest SNR of a rebuilt activation in decibels against {scene.along}."
     keys = [
-        Key(f"{title} {value:g}" if coloured is not None else str(value), colour, SHAPES[shape], value)
+        Key(
+            str(value) if coloured is None else setting({scene.axes.others[coloured]: value}),
+            colour,
+            SHAPES[shape],
+            value,
+        )
         for value, colour, shape in zip(values, colours, shapes, strict=True)
     ]
     return Figure(

@@ -8,6 +8,7 @@ from functools import partial
 import altair as alt
 import pandas as pd
 
+from gradbench.analysis.axes import setting
 from gradbench.analysis.curves import against_axis, diverged, over_steps
 from gradbench.case.schema import Reference
 from gradbench.report.figure import Chart, Control, Figure, Scene, missing
@@ -34,7 +35,7 @@ def training_figure(training: pd.DataFrame, scene: Scene) -> Figure:
         along = scene.choose("x", scene.along, values, values[-1])
         if along and frame.groupby("g")["x"].nunique().max() == 1:
             # Each panel has one place on the axis, and not all the same: a choice would leave some of them empty.
-            places = frame["x"].map(lambda value: f"{scene.along} {value:g}")
+            places = frame["x"].map(lambda value: setting({scene.axes.along: value}))
             named = [" · ".join(filter(None, names)) for names in zip(frame["g"], places, strict=True)]
             frame, along = frame.assign(g=named), ()
     controls = (*along, *scene.other_controls(frame))
