@@ -96,14 +96,20 @@ class Audit:
 
     @property
     def ok(self) -> bool:
-        """Whether every strategy that applies has a verdict below the noise of SGD or better, and no fault."""
-        verdicts = [verdict for verdict in self.verdicts.values() if verdict != "excluded"]
-        return all(verdict in RIGHT for verdict in verdicts) and self.faults.empty
+        """Whether every gradient measured is below the noise of SGD or better, under all that apply, and no fault."""
+        verdicts = {verdict for verdict in self.verdicts.values() if verdict != "excluded"} | self._each
+        return verdicts <= set(RIGHT) and self.faults.empty
 
     @property
     def failed(self) -> bool:
-        """Whether a verdict is harmful or broken, a strategy raised, or one step left a fault."""
-        return not {"harmful", "broken", "error", "oom"}.isdisjoint(self.verdicts.values()) or not self.faults.empty
+        """Whether a gradient measured is harmful or broken, a strategy raised, or one step left a fault."""
+        verdicts = {*self.verdicts.values(), *self._each}
+        return not {"harmful", "broken", "error", "oom"}.isdisjoint(verdicts) or not self.faults.empty
+
+    @property
+    def _each(self) -> set[str]:
+        """The verdicts of all gradients measured, those of norms and biases too where they were asked for."""
+        return set(self.gradients.loc[self.gradients["strategy"] != "stored", "verdict"])
 
     def worst_layers(self, count: int = 5, strategy: str | None = None) -> pd.DataFrame:
         """Return the worst gradients, of all strategies or of one, the worst first: by verdict, then by noise ratio."""

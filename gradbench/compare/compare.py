@@ -26,13 +26,16 @@ def compare(base: Run, new: Run, rules: Rules = _DEFAULT) -> Comparison:
     """Hold the run `new` against the run `base`, see docs/compare.md.
 
     Raises:
-        UsageError: they are runs of different cases.
+        UsageError: they are runs of different cases, or the base has verdicts and no gradients to hold others against.
     """
     cases = [str(run.manifest.get("case", "")) for run in (base, new)]
     if cases[0] != cases[1]:
         raise UsageError(
             f"{new.folder}: a run of {cases[1]}, and {base.folder} is one of {cases[0]}; compare runs of one case"
         )
+    judged = base.tables["cells"].query("verdict != '' and strategy != reference")
+    if base.tables["gradients"].empty and len(judged):
+        raise UsageError(f"{base.folder}: its gradients.csv has no rows, though its cells have verdicts")
     matched = match(base, new)
     claims, lost, retested = judge_claims(matched, {claim["claim"]: claim["unit"] for claim in claims_of(new)})
     coverage = replace(matched.coverage, missing=(*matched.coverage.missing, *(f"claim {name}" for name in lost)))

@@ -19,6 +19,8 @@ __all__ = ["BASE", "NEW", "Matched", "by", "label", "match", "plain"]
 BASE, NEW = "_base", "_new"
 #: A row of `cells` with one of these statuses is final: the next run does not run it again.
 _FINISHED = ("ok", "diverged", "excluded")
+#: The tables that have several rows of a measurement.
+_IN_DETAIL = ("gradients", "activations", "state", "training")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def match(base: Run, new: Run) -> Matched:
             tables[name] = ours.merge(theirs, on=list(table.key), suffixes=(BASE, NEW), how="left", indicator=True)
     told = tuple(axis for axis in axes if any(each[axis] for each in varied))
     searched = any(_searches(run.manifest) for run in (base, new))
-    return Matched(told, tables, _coverage(base, new, told, names), searched)
+    return Matched(told, tables, _coverage(base, new, told, names, tables), searched)
 
 
 def label(point: Mapping[Any, Any]) -> str:
@@ -105,7 +107,9 @@ def _searches(manifest: Mapping[str, Any]) -> bool:
     return on_gpu and has_anywhere(manifest.get("settings") or {}, "train.cudnn_benchmark")
 
 
-def _coverage(base: Run, new: Run, axes: Sequence[str], names: Mapping[str, str]) -> Coverage:
+def _coverage(
+    base: Run, new: Run, axes: Sequence[str], names: Mapping[str, str], tables: Mapping[str, pd.DataFrame]
+) -> Coverage:
     ours, theirs = base.tables["cells"], new.tables["cells"]
     fates = {
         (names.get(cell, cell), strategy): status
@@ -121,4 +125,36 @@ def _coverage(base: Run, new: Run, axes: Sequence[str], names: Mapping[str, str]
         if status is None:
             missing.append(f"{label({place: plain(row[place]) for place in places})} {row['strategy']}")
     known = set(zip(ours["cell"], ours["strategy"], strict=True))
+    missing += [*_lost_rows(base, tables, places), *_lost_columns(new, tables)]
     return Coverage(compared, tuple(missing), sum(key not in known for key in fates), planned)
+
+
+def _lost_rows(base: Run, tables: Mapping[str, pd.DataFrame], places: Sequence[str]) -> Iterator[str]:
+    """Of which measurements that both finished the new run has fewer rows in a table than the base."""
+    cells = tables["cells"]
+    done = cells.loc[(cells[f"status{BASE}"] == "ok") & (cells[f"status{NEW}"] == "ok")].set_index(["cell", "strategy"])
+    for name in _IN_DETAIL:
+        had, has = (rows.groupby(["cell", "strategy"]).size() for rows in (base.tables[name], tables[name]))
+        had = had[had.index.isin(done.index)]
+        has = has.reindex(had.index, fill_value=0)
+        for key in had.index[has < had]:
+            where = f"{label({place: plain(done.at[key, place]) for place in places})} {key[1]}"
+            yield f"{where}: {had[key] - has[key]} of {had[key]} rows of {TABLES[name].file}"
+
+
+def _lost_columns(new: Run, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """The columns of which the new run has no number at all where the base has some."""
+    schema = new.manifest.get("schema", 1)
+    for name in ("cells", *_IN_DETAIL):
+        table, rows = TABLES[name], tables[name]
+        for column in table.columns:
+            if column.name in table.key or not column.firm or column.since > schema:
+                continue
+            had, has = (_given(rows[f"{column.name}{side}"]) for side in (BASE, NEW))
+            if had.any() and not has.any():
+                yield f"{column.name} of {table.file}"
+
+
+def _given(values: pd.Series) -> pd.Series:
+    """Which fields of a column hold anything."""
+    return values.notna() & (values != "")

@@ -20,7 +20,7 @@ from gradbench.analysis.statistics import adjusted, fewest_pairs, paired_interva
 from gradbench.compare.comparison import Rules
 from gradbench.compare.match import Matched, by, label
 from gradbench.compare.outcome import Outcome, Test
-from gradbench.compare.quantities import QUANTITIES, Quantity, differences
+from gradbench.compare.quantities import QUANTITIES, Quantity, differences, without_zeros
 
 __all__ = ["compare_numbers"]
 
@@ -91,9 +91,15 @@ def _families(matched: Matched, quantity: Quantity) -> Iterator[_Family]:
 
 def _means(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """One row for each strategy and cell: the means of its weight tensors or layers and steps."""
-    means = rows.groupby(["strategy", "cell"], sort=False)[["base", "new", "value"]].mean()
+    means = rows.groupby(["strategy", "cell"], sort=False)[["base", "new", "value"]].agg(
+        {"base": _mean, "new": _mean, "value": "mean"}
+    )
     pairs = rows.drop_duplicates(["strategy", "cell"])[["strategy", "cell", *axes, "seed"]]
     return pairs.assign(**{name: means[name].to_numpy() for name in ("base", "new", "value")})
+
+
+def _mean(values: pd.Series) -> float:
+    return float(without_zeros(values).mean())
 
 
 def _exact(family: _Family, rules: Rules) -> Iterator[Test]:

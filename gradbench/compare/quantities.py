@@ -15,7 +15,7 @@ from gradbench.compare.comparison import Rules
 from gradbench.compare.match import BASE, NEW, Matched
 from gradbench.results import TABLES, VERDICTS, Column
 
-__all__ = ["QUANTITIES", "Quantity", "differences"]
+__all__ = ["QUANTITIES", "Quantity", "differences", "without_zeros"]
 
 #: At most so many times plain autograd's own distance from float64 is rounding, see docs/results.md.
 _EXCESS_OF_ROUNDING = 2.0
@@ -73,7 +73,7 @@ class Quantity:
 
     def mean(self, values: pd.Series) -> float:
         """The mean of the numbers of some pairs, geometric where the scale is a ratio."""
-        mean = float(values.mean())
+        mean = float(without_zeros(values).mean())
         return math.exp(mean) if self.scale in ("ratio", "exact") else mean
 
     def written(self, *differences: float) -> str:
@@ -132,6 +132,12 @@ def differences(matched: Matched, quantity: Quantity) -> Rows:
     shown = _logarithm if quantity.scale in ("ratio", "exact") else _finite
     kept: Rows = rows[["cell", "strategy", *matched.axes, "seed"]]
     return kept.assign(where=rows[where] if where else "", changed=~same, base=shown(old), new=shown(new), value=value)
+
+
+def without_zeros(logarithms: pd.Series) -> pd.Series:
+    """The logarithms of what is not 0, which alone have a ratio; those of zeros, -inf, if there is nothing else."""
+    others = logarithms[logarithms != -math.inf]
+    return others if others.notna().any() else logarithms
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

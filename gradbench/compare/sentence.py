@@ -39,6 +39,7 @@ def sentence(
         said = f"{count}: {worst}; found {where}"
     elif identical:
         said = f"Identical: every firm number is the same bit for bit {where}"
+        said = f"{said}, but {_untested(untested)}" if untested else said
     else:
         gates = "" if same_environment else " by the gates"
         said = f"No regression{gates} {where}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,24 @@ def write_run(
         folder.mkdir()
     except OSError as error:
         raise cannot_write(folder, error) from error
+    try:
+        report = _fill(folder, manifest, case, results, build)
+    except BaseException:
+        # The cells are in the store: half a folder has nothing that the next run does not write again.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    write_atomic(out / "latest", f"{folder.name}\n")
+    return folder, report
+
+
+def _fill(
+    folder: Path,
+    manifest: dict[str, Any],
+    case: Case,
+    results: Iterable[tuple[Cell, Rows]],
+    build: Callable[[Path], Path],
+) -> Path:
+    """Write everything of a run's folder and return its report."""
     axes = tuple(case.matrix)
     write_tables(folder, axes, results)
     # Claims are decided from the files, so that whoever reads them decides the same.
@@ -40,8 +59,6 @@ def write_run(
     write_claims(folder, evaluate(tables, case.claim, axes, manifest.get("profile")))
     write_atomic(folder / "manifest.json", json.dumps({**manifest, "finished": now()}, indent=2) + "\n")
     try:
-        report = build(folder)
+        return build(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    write_atomic(out / "latest", f"{folder.name}\n")
-    return folder, report

@@ -6,13 +6,15 @@ import gzip
 import json
 import lzma
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gradbench.analysis.tables import read_run, read_table
 from gradbench.errors import UsageError
-from gradbench.results import TABLES
+from gradbench.results import SCHEMA, TABLES
 
 
 @pytest.fixture
@@ -93,3 +95,57 @@ def test_a_manifest_that_is_none(run: Path, text: str | None, message: str) -> N
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         read_run(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "sentence"),
+    [
+        ("cells.csv", lambda text: b"", "it is empty"),
+        ("gradients.csv", lambda text: text[:-4], "its last line is cut off"),
+        ("cells.csv", lambda text: b"\xff\xfe\x00" + text, "it cannot be read and may be damaged"),
+        ("training.csv.gz", lambda text: gzip.compress(text)[:-9], "it cannot be read and may be damaged"),
+        ("training.csv.xz", lambda text: lzma.compress(text)[:-9], "it cannot be read and may be damaged"),
+        ("training.csv.gz", lambda text: b"plain" + text, "it cannot be read and may be damaged"),
+        ("training.csv.xz", lambda text: b"plain" + text, "it cannot be read and may be damaged"),
+        (
+            "activations.csv",
+            lambda text: text + text.splitlines(True)[1],
+            "row 2: 012345678901, None, 0, nan has a row",
+        ),
+    ],
+)
+def test_a_damaged_table_is_one_sentence(run: Path, name: str, damage: Callable[[bytes], bytes], sentence: str) -> None:
+    plain = run / name.removesuffix(".gz").removesuffix(".xz")
+    text = plain.read_bytes()
+    plain.unlink()
+    (run / name).write_bytes(damage(text))
+    with pytest.raises(UsageError, match=f"{re.escape(str(run / name))}: {sentence}"):
+        read_run(run)
+
+
+def test_a_word_that_nobody_knows_is_named(run: Path) -> None:
+    header = (run / "cells.csv").read_text().strip().split(",")
+    row = {"cell": "c", "model": "NA", "depth": "3", "slope": "0.2", "seed": "0", "strategy": "s", "status": "fine"}
+    (run / "cells.csv").write_text(f"{','.join(header)}\n{','.join(row.get(name, '') for name in header)}\n")
+    with pytest.raises(UsageError, match=r"cells\.csv: row 1: status 'fine' is none of ok, diverged, oom"):
+        read_run(run)
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentence"),
+    [
+        ({"axes": 5}, "it names no axes"),
+        ({"schema": "x"}, "schema 'x' is not a whole number"),
+        (
+            {"schema": SCHEMA + 1},
+            f"written by a later gradbench, in schema {SCHEMA + 1}; this one reads up to {SCHEMA}",
+        ),
+        ({"settings": None}, "settings is no table"),
+        ({"environment": []}, "environment is no table"),
+    ],
+)
+def test_a_manifest_that_cannot_be_is_one_sentence(run: Path, entries: dict[str, object], sentence: str) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | entries))
+    with pytest.raises(UsageError, match=sentence):
+        read_run(run)

@@ -54,6 +54,27 @@ class Own:
             hook.remove()
 
 
+class Turned(Own):
+    """The gradient of a norm's scale with its sign turned."""
+
+    name = "turned"
+
+    @contextmanager
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
+        hook = model[0][1].weight.register_hook(lambda g: -g)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+@pytest.mark.parametrize(("parameters", "right"), [("weights", True), ("all", False)])
+def test_an_audit_is_ok_where_every_gradient_that_it_measured_is(parameters: str, right: bool) -> None:
+    found = gradbench.audit(network(), F.cross_entropy, batches(), [Turned()], cost=False, parameters=parameters)
+    assert found.verdicts == {"turned": "exact"}
+    assert (found.ok, found.failed) == (right, not right)
+
+
 def test_a_strategy_that_finds_nothing_to_treat_is_excluded_and_not_called_exact() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5))
     given = [(torch.randn(8, 6), torch.randint(5, (8,))) for _ in range(3)]

@@ -18,7 +18,7 @@ import pytest
 from gradbench.errors import EXIT, CaseError, EnvironmentError, UsageError
 from gradbench.files import cannot_write, write_atomic
 from gradbench.results import TABLES
-from gradbench.runner import case_run, store
+from gradbench.runner import case_run, folder, store
 from gradbench.runner.plan import default_jobs
 
 if TYPE_CHECKING:
@@ -412,6 +412,22 @@ def test_a_disk_that_fills_up_is_one_sentence_and_loses_no_finished_cell(
     assert planted.run(jobs=1) == EXIT.OK
     again = planted.executions() - before
     assert again.total() == 2
+
+
+def test_a_disk_that_fills_up_under_a_report_leaves_no_half_folder(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object) -> None:
+        raise cannot_write(path / "cells.csv", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "write_tables", full)
+        with pytest.raises(EnvironmentError, match="no space left on device"):
+            planted.run(jobs=1)
+    assert [path.name for path in planted.out.iterdir()] == [".cells"]
+    before = planted.executions()
+    assert planted.run(jobs=1) == EXIT.OK
+    assert planted.executions() == before
 
 
 def test_a_cell_that_ran_under_another_variable_is_run_again(planted: Planted) -> None:
