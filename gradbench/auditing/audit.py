@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from gradbench.auditing.given import check_model, check_training_step, chosen, taken
+from gradbench.auditing.given import check_model, check_training_step, chosen, taken, why_no_truth
 from gradbench.auditing.quiet import quiet
 from gradbench.auditing.result import Audit, Subject
 from gradbench.auditing.untouched import untouched
@@ -77,9 +77,9 @@ def audit(
         cost=cost,
         cost_repeats=cost_repeats,
     )
-    given = taken(batches, minibatches, device)
     reference, findings = Stored(), Findings()
     with untouched(model), torch.enable_grad(), quiet(picked):
+        given = taken(batches, minibatches, device)
         say("stored training")
         floor = check_training_step(model, reference, given, loss_fn)
         notes = {}
@@ -96,8 +96,12 @@ def audit(
             return [one for one in (reference, *picked) if findings.works(one.name)]
 
         say("gradients")
-        measure_step(findings, model, reference, working(), given, wanted, truths=truth_batches, loss=loss_fn)
-        notes[reference.name] = tuple(filter(None, [findings.summary[reference.name]["notes"]]))
+        no_truth = why_no_truth(model, given[0], loss_fn) if truth_batches else ""
+        truths = 0 if no_truth else truth_batches
+        measure_step(findings, model, reference, working(), given, wanted, truths=truths, loss=loss_fn)
+        row = findings.summary[reference.name]
+        row["notes"] = "; ".join(filter(None, [row["notes"], no_truth]))
+        notes[reference.name] = tuple(filter(None, [row["notes"]]))
         if cost:
             say("time and memory")
             costs = measure_cost(model, working(), given[0], cost_repeats, loss=loss_fn)

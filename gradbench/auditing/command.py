@@ -48,6 +48,10 @@ def named(target: str, what: str) -> Any:
         loaded = importlib.import_module(module)
     except ImportError as error:
         raise UsageError(f"{what} {target!r}: {module} cannot be imported ({error})") from error
+    except SystemExit as error:
+        raise UsageError(f"{what} {target!r}: {module} exits where it is imported") from error
+    except Exception as error:  # whatever a file of a user does
+        raise UsageError(f"{what} {target!r}: {module} raises {in_one_line(error)}") from error
     if not hasattr(loaded, name):
         raise UsageError(f"{what} {target!r}: {module} has no {name!r}{did_you_mean(name, vars(loaded))}")
     return getattr(loaded, name)
@@ -114,7 +118,13 @@ def load_batches(
                 f"--data {data}: allowed are {', '.join(DATASETS)}, npz:FILE and package.module:function"
                 f"{did_you_mean(name, DATASETS)}"
             )
-        batches: Iterable[Batch] = named(data, "--data")()
+        function = named(data, "--data")
+        if not callable(function):
+            raise UsageError(f"--data {data!r}: {type(function).__name__} cannot be called")
+        try:
+            batches: Iterable[Batch] = function()
+        except Exception as error:  # whatever a user's function does
+            raise UsageError(f"--data {data!r}: it raises {in_one_line(error)}") from error
         return batches
     sizes = {} if image_size is None else {"image_size": image_size}
     if name == "npz" and path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -13,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from gradbench.errors import UsageError
-from gradbench.measure.batch import Batch, Loss, call, same_bits, tensors
+from gradbench.measure.batch import Batch, Loss, call, in_double, same_bits, tensors
 from gradbench.measure.gradients import preserved
 from gradbench.measure.out_of_memory import is_out_of_memory
+from gradbench.measure.trial import in_one_line
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
 
-__all__ = ["check_model", "check_training_step", "chosen", "taken"]
+__all__ = ["check_model", "check_training_step", "chosen", "taken", "why_no_truth"]
 
 #: Minibatches that are taken of what need not end, such as a data loader.
 OF_A_STREAM = 16
@@ -29,12 +31,15 @@ def check_model(model: nn.Module) -> torch.device:
     """Return where the model is.
 
     Raises:
-        UsageError: it is no module, has parameters without a shape or nothing to train, or is on several devices.
+        UsageError: it is no module, has parameters without a shape, complex ones or nothing to train, or is on several
+            devices.
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"model: a torch.nn.Module is needed, got {type(model).__name__}")
     if lazy := [name for name, parameter in model.named_parameters() if is_lazy(parameter)]:
         raise UsageError(f"model: {lazy[0]} has no shape before the first forward pass: run the model once")
+    if of_two_parts := [name for name, parameter in model.named_parameters() if parameter.is_complex()]:
+        raise UsageError(f"model: {of_two_parts[0]} is complex: gradients of real parameters are measured")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise UsageError(f"model: {type(model).__name__} has no parameter that requires a gradient")
@@ -146,6 +151,29 @@ def check_training_step(model: nn.Module, reference: Strategy, batches: Sequence
         with preserved(model, place), torch.no_grad(), reference.applied_to(model):
             _loss_of(model, batch, loss, place)
     return _apart(*passes)
+
+
+def why_no_truth(model: nn.Module, batch: Batch, loss: Loss) -> str:
+    """Why a copy of the model in float64 gives no gradient to hold others against, in one sentence; "" where it does.
+
+    Losses with float32 weights of their own, models that keep a tensor of the forward pass, and losses that look at the
+    model itself are such. It clears the gradients of the model.
+    """
+    model.zero_grad(set_to_none=True)
+    why = ""
+    try:
+        exact = copy.deepcopy(model).double()
+        with preserved(exact, 0), torch.compiler.set_stance("force_eager"):
+            inputs, target = in_double(batch)
+            loss(call(exact, inputs), target).backward()
+    except Exception as error:  # of a user's model or loss, which train in their own precision
+        if is_out_of_memory(error):
+            raise
+        why = in_one_line(error)
+    if any(parameter.grad is not None for parameter in model.parameters()):
+        why = "the loss reaches the model itself, not its output alone"
+        model.zero_grad(set_to_none=True)
+    return f"no gradient in float64, and no verdict rounding: {why}" if why else ""
 
 
 def _loss_of(model: nn.Module, batch: Batch, loss: Loss, place: int) -> Tensor:

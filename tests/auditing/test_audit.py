@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 import gradbench
 from gradbench.analysis.tables import read_run
@@ -54,14 +55,56 @@ class Own:
             hook.remove()
 
 
+def penalised(model: nn.Module) -> Any:
+    return lambda output, target: F.cross_entropy(output, target) + sum(p.pow(2).sum() for p in model.parameters())
+
+
+class Keeps(nn.Module):
+    """A model that keeps a tensor of its forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.last = network(), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.last = self.network(x)
+        return self.last
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "why"),
+    [
+        (network(), penalised, "the loss reaches the model itself, not its output alone"),
+        (network(), lambda _: nn.CrossEntropyLoss(weight=torch.rand(5)), "RuntimeError: expected scalar type Double"),
+        (Keeps(), lambda _: F.cross_entropy, "RuntimeError: Only Tensors created explicitly by the user"),
+    ],
+)
+def test_without_a_gradient_in_float64_no_verdict_is_rounding(model: nn.Module, loss: Any, why: str) -> None:
+    found = gradbench.audit(model, loss(model), batches(8), ["approximate:4", "checkpoint"], cost=False)
+    assert found.verdicts["checkpoint"] == "exact"
+    assert found.verdicts["approximate:4"] not in ("exact", "rounding")
+    assert found.gradients["rel_error_truth"].isna().all()
+    (note,) = found.notes["stored"]
+    assert note.startswith(f"no gradient in float64, and no verdict rounding: {why}")
+    assert note in str(found)
+
+
+def test_a_shuffled_loader_leaves_the_random_stream_as_it_was() -> None:
+    data = TensorDataset(torch.randn(48, 3, 8, 8), torch.randint(5, (48,)))
+    model, loader = network(), DataLoader(data, 6, shuffle=True)
+    before = torch.get_rng_state()
+    gradbench.audit(model, F.cross_entropy, loader, ["checkpoint"], cost=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 class Turned(Own):
-    """The gradient of a norm's scale with its sign turned."""
+    """The gradient of a norm's scale turned, and a thousand times as long."""
 
     name = "turned"
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
-        hook = model[0][1].weight.register_hook(lambda g: -g)
+        hook = model[0][1].weight.register_hook(lambda g: -1000 * g)
         try:
             yield
         finally:
@@ -70,7 +113,7 @@ class Turned(Own):
 
 @pytest.mark.parametrize(("parameters", "right"), [("weights", True), ("all", False)])
 def test_an_audit_is_ok_where_every_gradient_that_it_measured_is(parameters: str, right: bool) -> None:
-    found = gradbench.audit(network(), F.cross_entropy, batches(), [Turned()], cost=False, parameters=parameters)
+    found = gradbench.audit(network(), F.cross_entropy, batches(8), [Turned()], cost=False, parameters=parameters)
     assert found.verdicts == {"turned": "exact"}
     assert (found.ok, found.failed) == (right, not right)
 

@@ -46,6 +46,10 @@ own_stream = torch.Generator()
 nan = torch.full((4, 6), torch.nan)
 
 MISTAKES = {
+    "a complex model": (
+        lambda: audit(nn.Linear(6, 3, dtype=torch.complex64)),
+        r"model: weight is complex: gradients of real parameters are measured",
+    ),
     "no loss": (lambda: audit(loss=3), "loss_fn: a function of output and target is needed, got int"),
     "a model that raises": (
         lambda: audit(given=[(torch.randn(4, 5), torch.randint(3, (4,)))] * 3),

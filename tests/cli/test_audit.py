@@ -39,6 +39,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
     monkeypatch.delitem(__import__("sys").modules, "mine_to_audit", raising=False)
     (tmp_path / "mine_to_audit.py").write_text(MODULE)
+    (tmp_path / "divides_by_zero.py").write_text("1 / 0")
+    (tmp_path / "exits.py").write_text("raise SystemExit(3)")
     random = np.random.default_rng(0)
     x = random.integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
     y = random.integers(0, 3, 64)
@@ -82,6 +84,13 @@ def test_minibatches_and_loss_may_be_functions() -> None:
         (("mine_to_audit:batches", "--data", "digits"), "it must return a model, or a model and a loss, got list"),
         (("mine_to_audit:raising", "--data", "digits"), "it raises KeyError: 'weights' (mine_to_audit.py:16)"),
         (("nowhere:build", "--data", "digits"), "nowhere cannot be imported (No module named 'nowhere')"),
+        (("divides_by_zero:build", "--data", "digits"), "divides_by_zero raises ZeroDivisionError: division by zero"),
+        (("exits:build", "--data", "digits"), "model 'exits:build': exits exits where it is imported"),
+        (("mine_to_audit:build", "--data", "mine_to_audit:number"), "--data 'mine_to_audit:number': int cannot be"),
+        (
+            ("mine_to_audit:build", "--data", "mine_to_audit:raising"),
+            "it raises KeyError: 'weights' (mine_to_audit.py:16)",
+        ),
         (("mine_to_audit:build", "--data", "digit"), "--data digit: allowed are digits, "),
         (("mine_to_audit:build", "--data", "npz:no.npz"), "there is no file 'no.npz'"),
         ((*IMAGES[:-1], "9"), "gives at most 8 minibatches of 8"),
