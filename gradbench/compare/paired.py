@@ -1,22 +1,24 @@
-"""Paired statistics: a pair is a cell of both runs; first per strategy and column, then, where that tells, in detail.
+"""Paired statistics: a pair is a cell of both runs, and is flipped as a whole.
 
 A family is one strategy and one column. Its pairs are the cells, each with the mean over its weight tensors or layers
-and steps, because tensors of one cell move together. Each family that changed at all gets one exact sign-flip test over
-all its cells, and the false-discovery rate over the families is held. Only inside a significant family are the values
-of each axis, then the settings, tested in turn.
+and steps, because tensors of one cell move together, and with how far a single tensor stands out. Each family that
+changed at all gets one exact sign-flip test of all that a reader could be told of it: all cells, those with each value
+of each axis, those of each setting, by their means and by single tensors; the false-discovery rate over the families is
+held. What is told is the widest place that shows it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from gradbench.analysis.statistics import adjusted, fewest_pairs, paired_interval, sign_flip, smallest_p
+from gradbench.analysis.statistics import adjusted, fewest_pairs, paired_interval, sign_flips, smallest_p
 from gradbench.compare.comparison import Rules
 from gradbench.compare.match import Matched, by, label
 from gradbench.compare.outcome import Outcome, Test
@@ -25,8 +27,18 @@ from gradbench.compare.quantities import QUANTITIES, Quantity, differences, with
 __all__ = ["compare_numbers"]
 
 
-#: The values of some axes, and the pairs that have them.
-_Place = tuple[dict[str, Any], pd.DataFrame]
+_Level = Literal["all", "axis", "setting"]
+#: The numbers of a pair that are summed: means over its tensors or layers, and how far a single one stands out.
+_VIEWS = ("value", "single")
+#: Outcomes that are told, and the direction of the change, each of which is told once, at the widest place.
+_DIRECTIONS: dict[Outcome, str] = {
+    "regression": "worse",
+    "advisory": "worse",
+    "too few pairs": "worse",
+    "improvement": "better",
+}
+#: What has too few pairs is told of some settings only if chance finds the like somewhere in a family less often.
+_RARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -38,11 +50,12 @@ class _Family:
         strategy: its name.
         axes: of the matrix, those with more than one value.
         rows: of `quantities.differences`, of every strategy.
-        pairs: the means of the strategy's rows over each cell: `cell`, axes, `seed`, `base`, `new`, `value`.
+        pairs: the means of the strategy's rows over each cell: `cell`, axes, `seed`, `base`, `new`, `value`; and
+            `single`, how far one tensor or layer stands out: (largest + smallest) / 2 of their values.
         changed: whether any number of it is not the same bit for bit.
         differing: how many pairs differ beyond rounding: the others say nothing in a test.
-        judged: whether a change may be a regression by its nature: the column is firm, and a peak of memory only where
-            it does not rest on what cuDNN's search found.
+        judged: whether a change may be a regression by its nature: the column is firm and has a better end, and a peak
+            of memory only where it does not rest on what cuDNN's search found.
     """
 
     quantity: Quantity
@@ -59,6 +72,35 @@ class _Family:
         return self.rows[(self.rows["strategy"] == self.strategy) & self.rows["cell"].isin(pairs["cell"])]
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Some pairs of a family in one view, and what the sign-flip test says of them.
+
+    Attributes:
+        view: the column of `pairs` that is summed, one of `_VIEWS`.
+        level: over what: "all" settings, those with one value of an "axis", or one "setting".
+        setting: the axes' values that the level fixes.
+        pairs: those of the family that have them.
+        p: of that sum alone.
+        among_all: p among all places of the family in this view.
+        adjusted: the larger of that and the family's p among all families in this view, for the false-discovery rate.
+    """
+
+    view: str
+    level: _Level
+    setting: Mapping[str, Any]
+    pairs: pd.DataFrame
+    p: float = math.nan
+    among_all: float = math.nan
+    adjusted: float = math.nan
+
+    @property
+    def values(self) -> pd.Series:
+        """A number for each pair."""
+        values: pd.Series = self.pairs[self.view]
+        return values
+
+
 def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
     """A test for every strategy and column that both runs have numbers in, and what was found inside it."""
     families = [family for quantity in QUANTITIES for family in _families(matched, quantity)]
@@ -66,15 +108,15 @@ def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
     for family in families:
         if not family.differing:
             outcome: Outcome = "within rounding" if family.changed else "identical"
-            yield replace(_described(family, family.pairs, {}, "all"), outcome=outcome)
+            yield replace(_described(family, _Place("value", "all", {}, family.pairs)), outcome=outcome)
     for family in changed:
         if family.quantity.scale == "exact":
             yield from _exact(family, rules)
     for judged in (True, False):  # what is only told must not weaken what is judged
         tested = [family for family in changed if family.quantity.scale != "exact" and family.judged == judged]
-        p = [sign_flip(family.pairs["value"]) for family in tested]
-        for family, one, corrected in zip(tested, p, adjusted(p), strict=True):
-            yield from _tested(family, one, float(corrected), len(tested), rules)
+        views = [_adjusted([_tested(_places(family, view)) for family in tested]) for view in _VIEWS]
+        for family, *places in zip(tested, *views, strict=True):
+            yield from _told(family, list(itertools.chain(*places)), len(tested), rules)
 
 
 def _families(matched: Matched, quantity: Quantity) -> Iterator[_Family]:
@@ -83,142 +125,201 @@ def _families(matched: Matched, quantity: Quantity) -> Iterator[_Family]:
         return
     changed = set(rows.loc[rows["changed"], "strategy"])
     pairs = rows if quantity.table == "cells" else _means(rows, matched.axes)
-    judged = quantity.meaning.firm and not (quantity.column == "peak_bytes" and matched.searched)
+    judged = quantity.meaning.firm and bool(quantity.meaning.direction)
+    judged &= not (quantity.column == "peak_bytes" and matched.searched)
     for strategy, mine in pairs.groupby("strategy", sort=False):
         differing = int((mine["value"] != 0).sum())
         yield _Family(quantity, str(strategy), matched.axes, rows, mine, strategy in changed, differing, judged)
 
 
 def _means(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
-    """One row for each strategy and cell: the means of its weight tensors or layers and steps."""
+    """One row for each strategy and cell: the means of its weight tensors or layers and steps, and how far one is out.
+
+    (largest + smallest) / 2 of what the single tensors changed by turns its sign with theirs, as a mean does.
+    """
     means = rows.groupby(["strategy", "cell"], sort=False)[["base", "new", "value"]].agg(
         {"base": _mean, "new": _mean, "value": "mean"}
     )
+    tensors = rows.groupby(["strategy", "cell", "where"], sort=False)["value"].mean()
+    ends = tensors.groupby(["strategy", "cell"], sort=False).agg(["min", "max"]).loc[means.index]
     pairs = rows.drop_duplicates(["strategy", "cell"])[["strategy", "cell", *axes, "seed"]]
-    return pairs.assign(**{name: means[name].to_numpy() for name in ("base", "new", "value")})
+    numbers = {name: means[name].to_numpy() for name in ("base", "new", "value")}
+    return pairs.assign(**numbers, single=ends.mean(axis=1).to_numpy())
 
 
 def _mean(values: pd.Series) -> float:
     return float(without_zeros(values).mean())
 
 
+def _places(family: _Family, view: str) -> list[_Place]:
+    """All that a reader could be told of a family in one view, the widest first; nothing where it has not that view."""
+    if view not in family.pairs:
+        return []
+    axes = [axis for axis in family.axes if family.pairs[axis].nunique() > 1]
+    places = [_Place(view, "all", {}, family.pairs)]
+    if len(axes) > 1:
+        places += [
+            _Place(view, "axis", setting, pairs) for axis in axes for setting, pairs in by(family.pairs, (axis,))
+        ]
+    return [*places, *(_Place(view, "setting", setting, pairs) for setting, pairs in by(family.pairs, family.axes))]
+
+
+def _tested(places: Sequence[_Place]) -> list[_Place]:
+    """The places of one family in one view with their p."""
+    if not places:
+        return []
+    everywhere = places[0].pairs.index
+    sums = [place.values.reindex(everywhere, fill_value=0.0).to_numpy(np.float64) for place in places]
+    alone, among_all = sign_flips(np.stack(sums, axis=1))
+    return [
+        replace(place, p=float(one), among_all=float(all_of_them))
+        for place, one, all_of_them in zip(places, alone, among_all, strict=True)
+    ]
+
+
+def _adjusted(families: Sequence[Sequence[_Place]]) -> list[list[_Place]]:
+    """The places of all families in one view: a family by the most significant of its places, then those in it."""
+    least = [min((place.among_all for place in places), default=math.nan) for places in families]
+    known = [p for p in least if not math.isnan(p)]
+    corrected = dict(zip(known, adjusted(known), strict=True))
+    return [
+        [replace(place, adjusted=max(place.among_all, float(corrected[p]))) for place in places]
+        for places, p in zip(families, least, strict=True)
+    ]
+
+
 def _exact(family: _Family, rules: Rules) -> Iterator[Test]:
     """Numbers that follow from the settings alone: a size is enough."""
-    yield replace(_described(family, family.pairs, {}, "all"), outcome="not tested")
+    yield replace(_described(family, _Place("value", "all", {}, family.pairs)), outcome="not tested")
     for setting, pairs in by(family.pairs, family.axes):
-        test = _described(family, pairs, setting, "setting")
-        outcome = _outcome(family, pairs, rules)
-        yield _said(family, pairs, test, outcome, rules)
+        place = _Place("value", "setting", setting, pairs)
+        yield _said(family, place, _outcome(family, place, rules))
 
 
-def _tested(family: _Family, p: float, corrected: float, families: int, rules: Rules) -> Iterator[Test]:
-    """The test of a family, and, where it is significant, those inside it."""
-    test = replace(_described(family, family.pairs, {}, "all"), p=p, adjusted=corrected)
-    if corrected <= rules.rate:
-        outcome = _outcome(family, family.pairs, rules)
-        yield _said(family, family.pairs, test, outcome, rules)
-        yield from _inside(family, rules, told=outcome != "no change")
-        return
-    yield _doubtful(family, family.pairs, test, families, rules)
-    for setting, pairs in by(family.pairs, family.axes):
-        yield replace(_described(family, pairs, setting, "setting"), outcome="not tested")
+def _told(family: _Family, places: Sequence[_Place], families: int, rules: Rules) -> Iterator[Test]:
+    """What came of each place; a change of one direction at the widest place that shows it, by its mean if that does.
 
-
-def _doubtful(family: _Family, pairs: pd.DataFrame, test: Test, tests: int, rules: Rules) -> Test:
-    """A test that is not significant: was it able to be, on its own among so many tests?"""
-    differing = int((pairs["value"] != 0).sum())
-    if not (family.judged or rules.timings) or tests * smallest_p(differing) <= rules.rate:
-        return replace(test, outcome="no change")
-    enough = fewest_pairs(rules.rate / tests)
-    test = replace(test, seeds_needed=_seeds(family, pairs, enough))
-    if _outcome(family, pairs, rules) == "regression":
-        test = _said(family, pairs, test, "too few pairs", rules)
-        seeds = f", with {test.seeds_needed} seeds" if test.seeds_needed else ""
-        test = replace(test, says=f"{test.says}; too few pairs for a test, {enough} would do{seeds}")
-    return replace(test, outcome="too few pairs")
-
-
-def _inside(family: _Family, rules: Rules, told: bool) -> Iterator[Test]:
-    """Inside a significant family: each value of each axis, then each setting, where pairs differ at all.
-
-    What is `told` of all settings is not told again of some.
+    Of single tensors and layers only what is told is listed.
     """
-    axes = [axis for axis in family.axes if family.pairs[axis].nunique() > 1]
-    levels: dict[str, list[_Place]] = {
-        "axis": [place for axis in axes for place in by(family.pairs, (axis,))] if len(axes) > 1 else [],
-        "setting": list(by(family.pairs, family.axes)),
-    }
-    for level, everywhere in levels.items():
-        places = [(setting, pairs) for setting, pairs in everywhere if (pairs["value"] != 0).any()]
-        p = [sign_flip(pairs["value"]) for _, pairs in places]
-        found = False
-        for (setting, pairs), one, corrected in zip(places, p, adjusted(p), strict=True):
-            test = replace(_described(family, pairs, setting, level), p=one, adjusted=float(corrected))
-            outcome = _outcome(family, pairs, rules)
-            if outcome == "no change" or told:
-                yield replace(test, outcome="no change" if outcome == "no change" else "not tested")
-            elif corrected <= rules.rate:
-                found = True
-                yield _said(family, pairs, test, outcome, rules)
-            else:
-                yield _doubtful(family, pairs, test, len(places), rules)
-        told = told or found
+    told: set[str | None] = set()
+    for view, level in itertools.product(_VIEWS, ("all", "axis", "setting")):
+        new = set()
+        for place in (place for place in places if (place.view, place.level) == (view, level)):
+            outcome = _outcome(family, place, rules)
+            significant = place.adjusted <= rules.rate
+            test = _said(family, place, outcome) if significant else _doubtful(family, place, outcome, families, rules)
+            direction = _DIRECTIONS.get(test.outcome)
+            if direction in told:
+                test = replace(_described(family, place), outcome="not tested")
+            if view == "value" or test.says:
+                yield test
+            new.add(direction)
+        told |= new - {None}
 
 
-def _outcome(family: _Family, pairs: pd.DataFrame, rules: Rules) -> Outcome:
+def _doubtful(family: _Family, place: _Place, outcome: Outcome, families: int, rules: Rules) -> Test:
+    """A place that is not significant: was it able to be, on its own among so many tests?
+
+    `outcome` is what its size makes of it. Of all cells it is told that they have too few pairs; of some of them if
+    they look like a regression, as clearly as so few pairs can, and not as one that chance finds somewhere.
+    """
+    test = _described(family, place)
+    whole = (place.level, place.view) == ("all", "value")
+    tests = families if whole else families * place.among_all / place.p
+    differing = place.values[place.values != 0]
+    able = tests * smallest_p(len(differing)) <= rules.rate
+    if not (family.judged or rules.timings) or able:
+        return test
+    if not whole and (outcome != "regression" or (differing < 0).any() or place.among_all > _RARE):
+        return test
+    enough = fewest_pairs(rules.rate / tests)
+    test = replace(test, outcome="too few pairs", seeds_needed=_seeds(family, place, enough))
+    if outcome != "regression":
+        return test
+    said = _said(family, place, "too few pairs")
+    seeds = f", with {test.seeds_needed} seeds" if test.seeds_needed else ""
+    return replace(
+        said, seeds_needed=test.seeds_needed, says=f"{said.says}; too few pairs for a test, {enough} would do{seeds}"
+    )
+
+
+def _outcome(family: _Family, place: _Place, rules: Rules) -> Outcome:
     """What the mean difference of some pairs is, if it is significant: it must have the size, too."""
-    mean, base = float(pairs["value"].mean()), float(pairs["base"].mean())
+    mean, base = float(place.values.mean()), float(place.pairs["base"].mean())
     size = family.quantity.size(rules, base)
     judged = family.judged or (rules.timings and not family.quantity.meaning.firm)
+    if not family.quantity.meaning.direction:
+        return "advisory" if abs(mean) >= size and mean != 0 else "no change"
     if mean >= size and mean > 0:
         return "regression" if judged else "advisory"
     return "improvement" if mean <= -size and mean < 0 and judged else "no change"
 
 
-def _described(family: _Family, pairs: pd.DataFrame, setting: Mapping[str, Any], level: Any) -> Test:
-    """The numbers of some pairs, with their interval, without a verdict."""
-    quantity, values = family.quantity, pairs["value"].to_numpy(np.float64)
-    base = quantity.mean(pairs["base"])
-    ends = paired_interval(values) if quantity.scale != "exact" else (math.nan, math.nan)
+def _described(family: _Family, place: _Place) -> Test:
+    """The numbers of some pairs, with the interval of their mean, without a verdict."""
+    quantity, pairs, parameter = family.quantity, place.pairs, ""
+    ends = math.nan, math.nan
+    if place.view == "single":
+        parameter, pairs = _standing_out(family, place)
+    elif quantity.scale != "exact":
+        ends = paired_interval(place.values)
+    values, base = pairs["value"].to_numpy(np.float64), quantity.mean(pairs["base"])
     low, high = sorted(quantity.ratio(end, base) for end in ends)
     return Test(
         kind="exact" if quantity.scale == "exact" else "paired",
         check=quantity.column,
         strategy=family.strategy,
-        level=level,
-        setting=setting,
+        level=place.level,
+        setting=place.setting,
         pairs=len(pairs),
         base=base,
         new=quantity.mean(pairs["new"]),
         outcome="no change",
+        parameter=parameter,
         ratio=quantity.ratio(float(values.mean()), base),
         low=low,
         high=high,
+        p=place.p,
+        adjusted=place.adjusted,
     )
 
 
-def _said(family: _Family, pairs: pd.DataFrame, test: Test, outcome: Outcome, rules: Rules) -> Test:
-    """The test with its outcome; unless nothing changed, in a sentence that says where it is worst, or best."""
+def _standing_out(family: _Family, place: _Place) -> tuple[str, pd.DataFrame]:
+    """The tensor or layer of some pairs that changed most the way that one stands out, and its numbers."""
+    rows = family.rows_of(place.pairs)
+    tensors = rows.groupby("where", sort=False)["value"].mean()
+    tensor = str((math.copysign(1, place.values.mean()) * tensors).idxmax())
+    return tensor, rows[rows["where"] == tensor].groupby("cell", sort=False)[["base", "new", "value"]].mean()
+
+
+def _said(family: _Family, place: _Place, outcome: Outcome) -> Test:
+    """What is told of a place with its outcome; unless nothing changed, in a sentence that says where most."""
+    test = _described(family, place)
     if outcome == "no change":
-        return replace(test, outcome=outcome)
-    quantity, values = family.quantity, pairs["value"].to_numpy(np.float64)
-    mean = float(values.mean())
-    ends = sorted(paired_interval(values), key=lambda end: quantity.sign * end)
+        return test
+    quantity = family.quantity
+    pairs = _standing_out(family, place)[1] if place.view == "single" else place.pairs
+    mean = float(pairs["value"].mean())
     notes = []
-    if test.kind == "paired" and not math.isnan(ends[0]):
+    if not math.isnan(test.low):
+        ends = sorted(paired_interval(place.values), key=lambda end: quantity.sign * end)
         notes.append(f"95 % interval {quantity.written(*ends)}")
     if not math.isnan(test.adjusted):
         notes.append(f"adjusted p {test.adjusted:.2g}")
     if test.kind == "paired":
-        notes.append(f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}")
-    where, parameter = _worst(family, pairs, test.setting, math.copysign(1, mean))
+        notes.append(f"{test.pairs} pair{'s' if test.pairs > 1 else ''}")
     unit = f" {quantity.meaning.unit}" if quantity.meaning.unit else ""
     details = f"{quantity.written(mean)}, {test.base:.4g} -> {test.new:.4g}{unit}"
     details += f" ({', '.join(notes)})" if notes else ""
-    details += f"; {where}" if where else ""
-    at = f" at {label(test.setting)}" if test.setting else ""
+    if test.parameter:
+        details = f"in {test.parameter} {details}"
+    else:
+        where, tensor = _worst(family, place.pairs, place.setting, math.copysign(1, mean))
+        details += f"; {where}" if where else ""
+        test = replace(test, parameter=tensor)
+    at = f" at {label(place.setting)}" if place.setting else ""
     says = f"{quantity.column} of {family.strategy}{at}: {details}"
-    return replace(test, outcome=outcome, says=says, details=details, parameter=parameter)
+    return replace(test, outcome=outcome, says=says, details=details)
 
 
 def _worst(family: _Family, pairs: pd.DataFrame, setting: Mapping[str, Any], sign: float) -> tuple[str, str]:
@@ -237,9 +338,9 @@ def _worst(family: _Family, pairs: pd.DataFrame, setting: Mapping[str, Any], sig
     return words, tensor
 
 
-def _seeds(family: _Family, pairs: pd.DataFrame, enough: int) -> int:
+def _seeds(family: _Family, place: _Place, enough: int) -> int:
     """With how many seeds `enough` pairs would differ, if each brought as many; 0 for times, which one seed has."""
-    differing = pairs[pairs["value"] != 0]
+    differing = place.pairs[place.values != 0]
     if not family.judged or differing.empty:
         return 0
     return math.ceil(enough / differing.groupby("seed").size().mean())

@@ -22,6 +22,8 @@ _EXCESS_OF_ROUNDING = 2.0
 #: A ratio beyond a million, an infinite one too, counts as a million: it must not outweigh every other pair.
 _LARGEST = math.log(1e6)
 _DECIBELS = 20 / math.log(10)
+#: Columns of `gradients` in which stored training is looked at.
+_OF_STORED = ("rel_error_truth", "grad_norm")
 
 Rows = pd.DataFrame
 
@@ -32,7 +34,8 @@ class Quantity:
 
     Attributes:
         table: of `results`.
-        column: of that table.
+        column: of that table. Weights alone are looked at in `gradients`, and stored training's own there in what
+            says how right and how large its gradients are, because all others are held against it.
         scale: "ratio": differences of logarithms; "decibel": differences in dB, told as ratios of amplitudes;
             "difference": differences as they are; "exact": ratios that need no test.
     """
@@ -48,8 +51,8 @@ class Quantity:
 
     @property
     def sign(self) -> int:
-        """1 where a larger number is worse, -1 where it is better."""
-        return 1 if self.meaning.direction == "lower is better" else -1
+        """-1 where a larger number is better, else 1."""
+        return -1 if self.meaning.direction == "higher is better" else 1
 
     def size(self, rules: Rules, base: float) -> float:
         """The smallest difference that counts, where `base` is the mean of the base run.
@@ -86,6 +89,8 @@ class Quantity:
 
 QUANTITIES = (
     Quantity("gradients", "rel_error", "ratio"),
+    Quantity("gradients", "rel_error_truth", "ratio"),
+    Quantity("gradients", "grad_norm", "ratio"),
     Quantity("activations", "snr_db", "decibel"),
     Quantity("cells", "accuracy", "difference"),
     Quantity("cells", "loss", "difference"),
@@ -100,9 +105,9 @@ QUANTITIES = (
 def differences(matched: Matched, quantity: Quantity) -> Rows:
     """The rows that both runs have a number in: `cell`, `strategy`, axes, `seed`, then five columns.
 
-    `value` is the difference, above 0 where worse and 0 within rounding; `base` and `new` are the numbers themselves,
-    logarithms where the scale is a ratio, nan where they are not finite; `changed` is whether they differ at all;
-    `where` is the weight tensor or the layer, if the table has one.
+    `value` is the difference, above 0 where worse (larger, where neither is better) and 0 within rounding; `base` and
+    `new` are the numbers themselves, logarithms where the scale is a ratio, nan where they are not finite; `changed` is
+    whether they differ at all; `where` is the weight tensor or the layer, if the table has one.
     """
     table = matched.tables[quantity.table]
     old, new = (table[f"{quantity.column}{side}"].to_numpy(np.float64) for side in (BASE, NEW))
@@ -111,8 +116,11 @@ def differences(matched: Matched, quantity: Quantity) -> Rows:
     both = ~(absent[0] | absent[1] if quantity.table == "cells" else absent[0] & absent[1])
     where = {"gradients": "parameter", "activations": "layer"}.get(quantity.table)
     columns = ["cell", "strategy", *matched.axes, "seed", *([where] if where else [])]
-    if quantity.column == "rel_error":
+    if quantity.table == "gradients":
         both &= (table[f"kind{BASE}"] == "weight").to_numpy()
+    if quantity.column in _OF_STORED:
+        both &= (table["strategy"] == "stored").to_numpy()
+    if quantity.column == "rel_error":
         columns += [f"{column}{side}" for column in ("rel_error_truth", "excess") for side in (BASE, NEW)]
     rows: Rows = table.loc[both, columns]
     old, new = old[both], new[both]
@@ -126,6 +134,8 @@ def differences(matched: Matched, quantity: Quantity) -> Rows:
         value = new - old
     else:
         value = _ratios(old, new)
+    if quantity.column == "rel_error_truth":
+        value = np.where(np.abs(value) <= math.log(_EXCESS_OF_ROUNDING), 0.0, value)
     if quantity.meaning.direction == "higher is better":
         value = -value
     same = (old == new) | (np.isnan(old) & np.isnan(new))

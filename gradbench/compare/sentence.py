@@ -70,7 +70,7 @@ def _missing(coverage: Coverage) -> str:
 
 
 def _untested(untested: Sequence[Test]) -> str:
-    names = [f"{test.check} of {test.strategy}" for test in untested]
+    names = list(dict.fromkeys(f"{test.check} of {test.strategy}" for test in untested))
     named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     seeds = max(test.seeds_needed for test in untested)
     enough = f" ({seeds} seeds would do)" if seeds else ""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gradbench.analysis.statistics import adjusted, fewest_pairs, paired_interval, sign_flip, smallest_p
+from gradbench.analysis.statistics import adjusted, fewest_pairs, paired_interval, sign_flip, sign_flips, smallest_p
 
 RNG = np.random.default_rng()
 
@@ -36,6 +36,36 @@ def test_what_does_not_differ_says_nothing() -> None:
     assert sign_flip([0.1, 0.2, 0.3, 0, 0, 0]) == sign_flip([0.1, 0.2, 0.3]) == 0.25
     assert sign_flip([0.1] * 10) == smallest_p(10) == 2 / 2**10
     assert sign_flip(np.full(100, 0.1)) == smallest_p(100) == 1e-4
+
+
+@pytest.mark.parametrize("pairs", [2, 5, 8])
+def test_p_among_several_sums_counts_the_flips_in_which_any_is_as_unlikely(pairs: int) -> None:
+    values = RNG.normal(0.5, 1, (pairs, 3))
+    values[: pairs // 2, 1] = 0
+    flipped = [np.array(signs)[:, None] * values for signs in itertools.product((-1, 1), repeat=pairs)]
+    alone = np.array([[sign_flip(column) for column in one.T] for one in flipped])
+    seen = [sign_flip(column) for column in values.T]
+    expected = [np.mean(alone.min(axis=1) <= p + 1e-12) for p in seen]
+    found = sign_flips(values)
+    assert found[0] == pytest.approx(seen)
+    assert found[1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("pairs", [8, 20])
+def test_sums_that_move_together_cost_nothing_and_others_do(pairs: int) -> None:
+    values = RNG.uniform(0.5, 1, pairs)
+    together = np.stack([values, values**2, 3 * values], axis=1)
+    assert (sign_flips(together)[1] == smallest_p(pairs)).all()
+    halves = np.kron(np.eye(2), np.ones((pairs, 1))) * RNG.uniform(0.5, 1, (2 * pairs, 1))
+    assert sign_flips(halves)[1] == pytest.approx(2 * smallest_p(pairs), rel=0.05, abs=3e-4)
+
+
+def test_p_among_several_sums_is_no_smaller_than_it_may_be() -> None:
+    lowest = np.array(
+        [sign_flips(RNG.normal(size=(8, 1)) + 0.5 * RNG.normal(size=(8, 4)))[1].min() for _ in range(500)]
+    )
+    for level in (0.05, 0.2, 0.5):
+        assert stats.binomtest(int((lowest <= level).sum()), 500, level, alternative="greater").pvalue > 1e-4
 
 
 def test_p_is_uniform_where_nothing_changed() -> None:

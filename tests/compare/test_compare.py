@@ -142,7 +142,59 @@ def test_what_is_worse_at_one_depth_only_is_found_there(simulate: Simulate, edit
     assert (finding.kind, finding.setting, finding.pairs) == ("regression", {"depth": 2}, 8)
     assert finding.ratio == pytest.approx(1.2, rel=0.02)
     assert finding.low < 1.2 < finding.high
-    assert finding.adjusted == pytest.approx(3 * 2 / 2**8), "three depths are tested"
+    assert finding.adjusted == pytest.approx(3 * 2 / 2**8, rel=0.1), "three depths are tested"
+
+
+def test_changes_that_cancel_are_both_found(simulate: Simulate, edited: Edited) -> None:
+    def depth(number: int) -> Any:
+        return lambda frame: of("approximate:4")(frame) & (frame["depth"] == number)
+
+    def pair(seeds: int) -> tuple[Run, Run]:
+        base = simulate(depths=(2, 4), seeds=seeds)
+        worse = edited(base, "gradients", depth(2), rel_error=lambda old: 1.3 * old)
+        return base, edited(worse, "gradients", depth(4), rel_error=lambda old: old / 1.3)
+
+    comparison = compare(*pair(8))
+    assert [(one.kind, one.setting) for one in comparison.findings] == [
+        ("regression", {"depth": 2}),
+        ("improvement", {"depth": 4}),
+    ]
+    few = compare(*pair(4))
+    assert few.exit_code == EXIT.OK
+    assert "rel_error of approximate:4 changed and has too few pairs" in few.sentence
+    assert [(one.kind, one.setting) for one in few.findings] == [("advisory", {"depth": 2})]
+
+
+def test_one_tensor_that_is_worse_is_found_among_many(simulate: Simulate, edited: Edited) -> None:
+    def one(frame: Any) -> Any:
+        return of("approximate:4")(frame) & (frame["parameter"] == "block3.weight")
+
+    base = simulate()
+    worse = edited(base, "gradients", one, rel_error=lambda old: 1.5 * old)
+    finding = only(compare(base, worse))
+    assert (finding.kind, finding.parameter, finding.setting) == ("regression", "block3.weight", {})
+    assert finding.ratio == pytest.approx(1.5)
+    assert finding.says.startswith("rel_error of approximate:4: in block3.weight 1.5 times, 0.6")
+    assert finding.says.endswith("(adjusted p 0.00049, 12 pairs)")
+    assert found(compare(worse, base), "improvement") == [("rel_error", "approximate:4")]
+    better = edited(base, "gradients", of("approximate:4"), rel_error=lambda old: 0.7 * old)
+    but_one = edited(better, "gradients", one, rel_error=lambda old: 3 * old)
+    assert [(finding.kind, finding.parameter) for finding in compare(base, but_one).findings] == [
+        ("regression", "block3.weight"),
+        ("improvement", "block0.weight"),
+    ]
+    slightly = edited(base, "gradients", one, rel_error=lambda old: 1.15 * old)
+    assert not compare(base, slightly).findings
+
+
+def test_one_tensor_at_one_depth(simulate: Simulate, edited: Edited) -> None:
+    def one(frame: Any) -> Any:
+        return of("approximate:4")(frame) & (frame["parameter"] == "block3.weight") & (frame["depth"] == 6)
+
+    base, new = (simulate(seeds=10, jitter=0.01, seed=seed) for seed in (0, 1))
+    finding = only(compare(base, edited(new, "gradients", one, rel_error=lambda old: 1.4 * old)))
+    assert (finding.kind, finding.setting, finding.parameter) == ("regression", {"depth": 6}, "block3.weight")
+    assert finding.ratio == pytest.approx(1.4, rel=0.02)
 
 
 def test_what_only_one_depth_has_too_few_seeds_for_is_said(simulate: Simulate, edited: Edited) -> None:
@@ -336,6 +388,27 @@ def test_too_few_pairs_are_said(simulate: Simulate, edited: Edited) -> None:
     enough = simulate(depths=(2,), seeds=6)
     worse = edited(enough, "gradients", of("approximate:4"), rel_error=lambda old: 1.3 * old)
     assert found(compare(enough, worse)) == [("rel_error", "approximate:4")]
+
+
+@pytest.mark.parametrize(("factor", "kind"), [(3.0, "regression"), (1 / 3, "improvement"), (1.9, ""), (0.6, "")])
+def test_stored_training_farther_from_float64(simulate: Simulate, edited: Edited, factor: float, kind: str) -> None:
+    other = edited(simulate(), "gradients", of("stored"), rel_error_truth=lambda old: factor * old)
+    comparison = compare(simulate(), other)
+    assert [(one.kind, one.check, one.strategy) for one in comparison.findings] == (
+        [(kind, "rel_error_truth", "stored")] if kind else []
+    )
+    assert not comparison.identical
+
+
+@pytest.mark.parametrize("factor", [1.5, 1 / 1.5, 1.05])
+def test_other_gradients_of_stored_training_are_told(simulate: Simulate, edited: Edited, factor: float) -> None:
+    base = edited(simulate(), "gradients", lambda frame: frame["depth"] > 0, grad_norm=0.2)
+    comparison = compare(base, edited(base, "gradients", lambda frame: frame["depth"] > 0, grad_norm=0.2 * factor))
+    assert comparison.exit_code == EXIT.OK
+    assert found(comparison, "advisory") == ([] if factor == 1.05 else [("grad_norm", "stored")])
+    for finding in comparison.findings:
+        assert finding.ratio == pytest.approx(factor)
+        assert finding.says.startswith(f"grad_norm of stored: {factor:.3g} times, 0.2 -> {0.2 * factor:.4g} (95 %")
 
 
 def test_memory_needs_no_test(simulate: Simulate, edited: Edited) -> None:
