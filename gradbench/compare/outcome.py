@@ -14,7 +14,7 @@ from gradbench.compare.comparison import Finding
 from gradbench.compare.match import label
 from gradbench.results import VERDICTS
 
-__all__ = ["Outcome", "Test", "findings", "frame"]
+__all__ = ["Outcome", "Test", "View", "findings", "frame"]
 
 Outcome = Literal[
     "regression",
@@ -26,6 +26,8 @@ Outcome = Literal[
     "too few pairs",
     "not tested",
 ]
+#: Of what has tensors or layers: their mean, or a single one that stands out.
+View = Literal["mean", "single"]
 #: The order of findings: those for which somebody is woken first, the gates before the numbers.
 _KINDS = ("regression", "improvement", "advisory")
 _CHECKS = ("status", "missing gradients", "changed buffers", "faults", "repeatability", "verdict", "claim")
@@ -53,6 +55,7 @@ class Test:
         p: of the sign-flip test; nan where there was none.
         adjusted: p adjusted for the false-discovery rate.
         seeds_needed: with how many seeds a test could tell; 0 where it can, or where seeds are no help.
+        view: of what has tensors or layers, whether it is their mean or a single one, `parameter`.
         details: the sentence without its subject, for when it is told of many settings at once.
     """
 
@@ -73,6 +76,7 @@ class Test:
     p: float = math.nan
     adjusted: float = math.nan
     seeds_needed: int = 0
+    view: View = "mean"
     details: str = ""
 
 

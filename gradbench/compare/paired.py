@@ -21,15 +21,15 @@ import pandas as pd
 from gradbench.analysis.statistics import adjusted, fewest_pairs, paired_interval, sign_flips, smallest_p
 from gradbench.compare.comparison import Rules
 from gradbench.compare.match import Matched, by, label
-from gradbench.compare.outcome import Outcome, Test
+from gradbench.compare.outcome import Outcome, Test, View
 from gradbench.compare.quantities import QUANTITIES, Quantity, differences, without_zeros
 
 __all__ = ["compare_numbers"]
 
 
 _Level = Literal["all", "axis", "setting"]
-#: The numbers of a pair that are summed: means over its tensors or layers, and how far a single one stands out.
-_VIEWS = ("value", "single")
+#: The numbers of a pair that are summed, and their columns: the mean of its tensors, how far a single one stands out.
+_VIEWS: dict[View, str] = {"mean": "value", "single": "single"}
 #: Outcomes that are told, and the direction of the change, each of which is told once, at the widest place.
 _DIRECTIONS: dict[Outcome, str] = {
     "regression": "worse",
@@ -77,7 +77,7 @@ class _Place:
     """Some pairs of a family in one view, and what the sign-flip test says of them.
 
     Attributes:
-        view: the column of `pairs` that is summed, one of `_VIEWS`.
+        view: which number of each pair is summed.
         level: over what: "all" settings, those with one value of an "axis", or one "setting".
         setting: the axes' values that the level fixes.
         pairs: those of the family that have them.
@@ -86,7 +86,7 @@ class _Place:
         adjusted: the larger of that and the family's p among all families in this view, for the false-discovery rate.
     """
 
-    view: str
+    view: View
     level: _Level
     setting: Mapping[str, Any]
     pairs: pd.DataFrame
@@ -97,7 +97,7 @@ class _Place:
     @property
     def values(self) -> pd.Series:
         """A number for each pair."""
-        values: pd.Series = self.pairs[self.view]
+        values: pd.Series = self.pairs[_VIEWS[self.view]]
         return values
 
 
@@ -108,7 +108,7 @@ def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
     for family in families:
         if not family.differing:
             outcome: Outcome = "within rounding" if family.changed else "identical"
-            yield replace(_described(family, _Place("value", "all", {}, family.pairs)), outcome=outcome)
+            yield replace(_described(family, _Place("mean", "all", {}, family.pairs)), outcome=outcome)
     for family in changed:
         if family.quantity.scale == "exact":
             yield from _exact(family, rules)
@@ -124,12 +124,13 @@ def _families(matched: Matched, quantity: Quantity) -> Iterator[_Family]:
     if rows.empty:
         return
     changed = set(rows.loc[rows["changed"], "strategy"])
+    differing = rows[rows["value"] != 0].groupby("strategy")["cell"].nunique()
     pairs = rows if quantity.table == "cells" else _means(rows, matched.axes)
     judged = quantity.meaning.firm and bool(quantity.meaning.direction)
     judged &= not (quantity.column == "peak_bytes" and matched.searched)
     for strategy, mine in pairs.groupby("strategy", sort=False):
-        differing = int((mine["value"] != 0).sum())
-        yield _Family(quantity, str(strategy), matched.axes, rows, mine, strategy in changed, differing, judged)
+        differ = int(differing.get(strategy, 0))
+        yield _Family(quantity, str(strategy), matched.axes, rows, mine, strategy in changed, differ, judged)
 
 
 def _means(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
@@ -151,9 +152,9 @@ def _mean(values: pd.Series) -> float:
     return float(without_zeros(values).mean())
 
 
-def _places(family: _Family, view: str) -> list[_Place]:
+def _places(family: _Family, view: View) -> list[_Place]:
     """All that a reader could be told of a family in one view, the widest first; nothing where it has not that view."""
-    if view not in family.pairs:
+    if _VIEWS[view] not in family.pairs:
         return []
     axes = [axis for axis in family.axes if family.pairs[axis].nunique() > 1]
     places = [_Place(view, "all", {}, family.pairs)]
@@ -190,9 +191,9 @@ def _adjusted(families: Sequence[Sequence[_Place]]) -> list[list[_Place]]:
 
 def _exact(family: _Family, rules: Rules) -> Iterator[Test]:
     """Numbers that follow from the settings alone: a size is enough."""
-    yield replace(_described(family, _Place("value", "all", {}, family.pairs)), outcome="not tested")
+    yield replace(_described(family, _Place("mean", "all", {}, family.pairs)), outcome="not tested")
     for setting, pairs in by(family.pairs, family.axes):
-        place = _Place("value", "setting", setting, pairs)
+        place = _Place("mean", "setting", setting, pairs)
         yield _said(family, place, _outcome(family, place, rules))
 
 
@@ -211,7 +212,7 @@ def _told(family: _Family, places: Sequence[_Place], families: int, rules: Rules
             direction = _DIRECTIONS.get(test.outcome)
             if direction in told:
                 test = replace(_described(family, place), outcome="not tested")
-            if view == "value" or test.says:
+            if view == "mean" or test.says:
                 yield test
             new.add(direction)
         told |= new - {None}
@@ -224,7 +225,7 @@ def _doubtful(family: _Family, place: _Place, outcome: Outcome, families: int, r
     they look like a regression, as clearly as so few pairs can, and not as one that chance finds somewhere.
     """
     test = _described(family, place)
-    whole = (place.level, place.view) == ("all", "value")
+    whole = (place.level, place.view) == ("all", "mean")
     tests = families if whole else families * place.among_all / place.p
     differing = place.values[place.values != 0]
     able = tests * smallest_p(len(differing)) <= rules.rate
@@ -281,6 +282,7 @@ def _described(family: _Family, place: _Place) -> Test:
         high=high,
         p=place.p,
         adjusted=place.adjusted,
+        view=place.view,
     )
 
 

@@ -47,11 +47,12 @@ def _entry(suite: ElementTree.Element, classname: str, name: str) -> ElementTree
 
 
 def _name(test: dict[Any, Any]) -> str:
-    """What was looked at, and where: "verdict at hybrid depth=3"."""
+    """What was looked at, and where: "verdict at hybrid depth=3", "rel_error at all settings in block0.weight"."""
     if test["check"] == "claim":
         return str(test["parameter"])
     where = label(test["setting"])
-    return f"{test['check']} at {where}" if where else f"{test['check']} at all settings"
+    single = f" in {test['parameter']}" if test["view"] == "single" else ""
+    return f"{test['check']} at {where or 'all settings'}{single}"
 
 
 def _text(value: str) -> str:

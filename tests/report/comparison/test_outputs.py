@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ def comparison() -> Comparison:
         Looked("gate", "claim", "", "all", nowhere, 3, "held", "held", "no change", parameter="a-claim"),
         Looked(
             "paired", "rel_error", "checkpoint", "all", nowhere, 12, 0.1, 0.2, "regression", says, ratio=2.0, p=0.001
+        ),
+        replace(
+            Looked("paired", "rel_error", "checkpoint", "all", nowhere, 12, 0.1, 0.2, "improvement", says),
+            parameter="conv.weight",
+            view="single",
         ),
         Looked("paired", "loss", "stored", "all", nowhere, 12, 1.0, 1.01, "no change", ratio=1.01, p=0.5, adjusted=0.5),
         Looked("paired", "time_ratio", "stored", "all", nowhere, 3, 1.0, 1.5, "no change", ratio=1.5, p=0.25),
@@ -126,13 +132,14 @@ def test_markdown_is_harmless(comparison: Comparison) -> None:
 def test_junit_has_a_case_for_everything_that_was_tested(comparison: Comparison) -> None:
     suite = ElementTree.fromstring(junit(comparison))[0]
     counts = {name: int(str(suite.get(name))) for name in ("tests", "failures", "errors", "skipped")}
-    assert counts == {"tests": 7 + 30, "failures": 1, "errors": 30, "skipped": 1}
+    assert counts == {"tests": 8 + 30, "failures": 1, "errors": 30, "skipped": 1}
     entries = {entry.get("name"): entry for entry in suite.iter("testcase")}
     assert entries["verdict at hybrid depth=3"].get("classname") == "case.checkpoint"
     assert entries["a-claim"].get("classname") == "case.claims"
     failure = entries["rel_error at all settings"].find("failure")
     assert failure is not None
     assert "the most in layer<script>&\N{REPLACEMENT CHARACTER}[31m" in str(failure.get("message"))
+    assert "rel_error at all settings in conv.weight" in entries
     assert entries["accuracy at all settings"].find("skipped") is not None
 
 
