@@ -30,13 +30,8 @@ __all__ = ["compare_numbers"]
 _Level = Literal["all", "axis", "setting"]
 #: The numbers of a pair that are summed, and their columns: the mean of its tensors, how far a single one stands out.
 _VIEWS: dict[View, str] = {"mean": "value", "single": "single"}
-#: Outcomes that are told, and the direction of the change, each of which is told once, at the widest place.
-_DIRECTIONS: dict[Outcome, str] = {
-    "regression": "worse",
-    "advisory": "worse",
-    "too few pairs": "worse",
-    "improvement": "better",
-}
+#: Outcomes that are told, each once: at the widest place that shows it.
+_TELLING: tuple[Outcome, ...] = ("regression", "improvement", "advisory", "too few pairs")
 #: What has too few pairs is told of some settings only if chance finds the like somewhere in a family less often.
 _RARE = 0.25
 
@@ -198,24 +193,29 @@ def _exact(family: _Family, rules: Rules) -> Iterator[Test]:
 
 
 def _told(family: _Family, places: Sequence[_Place], families: int, rules: Rules) -> Iterator[Test]:
-    """What came of each place; a change of one direction at the widest place that shows it, by its mean if that does.
+    """What came of each place; an outcome is told once, at the widest place that shows it, by its mean if that does.
 
-    Of single tensors and layers only what is told is listed.
+    Of single tensors and layers only what is told is listed. Where a regression is told, nothing has too few pairs.
     """
-    told: set[str | None] = set()
+    tests, told = [], set[Outcome]()
     for view, level in itertools.product(_VIEWS, ("all", "axis", "setting")):
-        new = set()
+        here = []
         for place in (place for place in places if (place.view, place.level) == (view, level)):
             outcome = _outcome(family, place, rules)
             significant = place.adjusted <= rules.rate
             test = _said(family, place, outcome) if significant else _doubtful(family, place, outcome, families, rules)
-            direction = _DIRECTIONS.get(test.outcome)
-            if direction in told:
-                test = replace(_described(family, place), outcome="not tested")
-            if view == "mean" or test.says:
-                yield test
-            new.add(direction)
-        told |= new - {None}
+            here.append(_silent(test) if test.outcome in told else test)
+        tests += here
+        told.update(test.outcome for test in here if test.outcome in _TELLING)
+    for test in tests:
+        told_better = test.outcome == "too few pairs" and "regression" in told
+        if test.view == "mean" or (test.says and not told_better):
+            yield _silent(test) if told_better else test
+
+
+def _silent(test: Test) -> Test:
+    """The numbers of a test alone."""
+    return replace(test, outcome="not tested", says="", details="", seeds_needed=0)
 
 
 def _doubtful(family: _Family, place: _Place, outcome: Outcome, families: int, rules: Rules) -> Test:

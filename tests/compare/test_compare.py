@@ -187,6 +187,17 @@ def test_one_tensor_that_is_worse_is_found_among_many(simulate: Simulate, edited
     assert not compare(base, slightly).findings
 
 
+def test_one_tensor_that_not_every_depth_has(simulate: Simulate, edited: Edited) -> None:
+    def block3(frame: Any) -> Any:
+        return of("approximate:4")(frame) & (frame["parameter"] == "block3.weight")
+
+    base = edited(simulate(), "gradients", lambda frame: block3(frame) & (frame["depth"] == 2), kind="bias")
+    worse = edited(base, "gradients", block3, rel_error=lambda old: 2 * old)
+    finding = only(compare(base, worse))
+    assert (finding.kind, finding.parameter, finding.setting, finding.pairs) == ("regression", "block3.weight", {}, 8)
+    assert finding.ratio == pytest.approx(2)
+
+
 def test_one_tensor_at_one_depth(simulate: Simulate, edited: Edited) -> None:
     def one(frame: Any) -> Any:
         return of("approximate:4")(frame) & (frame["parameter"] == "block3.weight") & (frame["depth"] == 6)
