@@ -12,6 +12,7 @@ from gradbench.analysis.answer import answer
 from gradbench.analysis.axes import Axes, read_axes
 from gradbench.analysis.divergence import diverged_trainings
 from gradbench.analysis.extrapolation import changes
+from gradbench.analysis.faults import Fault, faults
 from gradbench.analysis.floors import floors
 from gradbench.analysis.held_against import held_against
 from gradbench.analysis.noise import below_noise, too_few_minibatches
@@ -34,6 +35,7 @@ class Summary:
         footing: what the verdicts rest on: a reference other than stored training, the floors under every error, how
             far errors are below SGD's noise, and where that would change.
         warnings: which trainings diverged, and how many verdicts want more minibatches than the run measured.
+        faults: what one step of a strategy leaves behind other than stored training does.
         claims: rows of `results.CLAIMS`, each with its `unit`.
         counts: rows of `cells` (a cell and a strategy) by status.
         by_setting: a row a setting, see `gradbench.analysis.settings.by_setting`.
@@ -45,6 +47,7 @@ class Summary:
     others: tuple[str, ...]
     footing: tuple[str, ...]
     warnings: tuple[str, ...]
+    faults: tuple[Fault, ...]
     claims: tuple[dict[str, Any], ...]
     counts: dict[str, int]
     by_setting: pd.DataFrame
@@ -73,6 +76,7 @@ def summarise_run(run: Run) -> Summary:
         others=other_lines(settings, axes, None if answered else first),
         footing=(*held_against(run), *floors(run), *below_noise(run), *changes(run)),
         warnings=(*diverged_trainings(run), *too_few_minibatches(run)),
+        faults=faults(run),
         claims=tuple(claims_of(run)),
         counts={str(status): int(count) for status, count in cells["status"].value_counts().items()},
         by_setting=settings,

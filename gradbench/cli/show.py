@@ -108,11 +108,17 @@ def _show_run(folder: Path) -> None:
     print_sentence(summary.sentence)
     for line in summary.others:
         print_sentence(f"  {line}")
+    for line in summary.warnings:
+        print_sentence(f"warning: {line}")
     _print_settings(summary)
     if summary.claims:
         click.echo("\nClaims")
         headers = ["status", "value", "test", "95 % interval", "seeds", "claim"]
         print_table(headers, [_claim(claim) for claim in summary.claims], ["value", "seeds"], ["claim"], _STYLES)
+    if summary.faults:
+        click.echo("\nFaults after one step")
+        faults = [[one.strategy, one.check, one.says, one.places] for one in summary.faults]
+        print_table(["strategy", "check", "what is wrong", "where"], faults, prose=["what is wrong", "where"])
     if len(summary.failures):
         click.echo("\nNot ok")
         headers = [name for name in summary.failures.columns if name != "cell"]

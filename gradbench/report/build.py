@@ -45,7 +45,7 @@ def build(run_folder: Path) -> Path:
     run = read_run(run_folder)
     summary, change = summarise_run(run), change_since(run)
     beside = beside_the_source(run, summary.claims)
-    text = markdown(summary, facts(run), run.axes, beside, change, state_section(run).faults)
+    text = markdown(summary, facts(run), run.axes, beside, change)
     write_atomic(run_folder / "summary.md", text)
     write_atomic(run_folder / "report.html", render_run(run, change=change, summary=summary))
     return run_folder / "report.html"

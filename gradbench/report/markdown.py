@@ -11,7 +11,6 @@ from gradbench.compare.comparison import Comparison
 from gradbench.report.beside import Beside
 from gradbench.report.facts import Facts
 from gradbench.report.rows import ClaimRow, has_counts
-from gradbench.report.state import Fault
 from gradbench.report.words import ABSENT, accuracy, axis_name, number
 
 __all__ = ["markdown", "plain", "table"]
@@ -23,9 +22,8 @@ def markdown(
     axes: Sequence[str],
     beside: Beside,
     change: Comparison | None = None,
-    faults: Sequence[Fault] = (),
 ) -> str:
-    """The summary in Markdown; `change` is the run held against the one before it, `faults` what steps leave behind."""
+    """The summary in Markdown; `change` is the run held against the one before it."""
     parts = [f"# {plain(facts.title)}", plain(facts.question), f"**{plain(summary.sentence)}**"]
     parts.append("\n".join(f"- {plain(line)}" for line in summary.others))
     parts += [f"Warning: {plain(line)}" for line in summary.warnings]
@@ -35,8 +33,8 @@ def markdown(
         parts += [f"## What changed since {plain(change.base.run)}", plain(change.sentence)]
         parts.append("\n".join(f"- {finding.kind}: {plain(finding.says)}" for finding in change.findings))
     parts += list(_beside(beside))
-    if faults:
-        lines = [f"- {plain(f'{one.strategy}, {one.check}: {one.says} ({one.places})')}" for one in faults]
+    if summary.faults:
+        lines = [f"- {plain(str(one))}" for one in summary.faults]
         parts += ["## Faults after one step", "\n".join(lines)]
     if len(summary.by_setting):
         counted = ["counted_bytes_per_pixel"] if has_counts(summary) else []

@@ -224,6 +224,8 @@ class CaseRun:
                 print(f"  {line}")
             for line in summary.warnings:
                 print(f"warning: {line}")
+            for fault in summary.faults:
+                print(f"fault after one step: {fault}")
             for claim in summary.claims:
                 print(_claim(claim))
             print(f"cells: {_counts(self._statuses.get(one.key, 'missing') for one in self._planned)}")

@@ -24,7 +24,7 @@ def call() -> Call:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run with two cells, two strategies and a claim, in `tmp_path/reports/mine/first`."""
+    """A run with two cells, two strategies, a claim and a fault, in `tmp_path/reports/mine/first`."""
     folder = tmp_path / "reports/mine/first"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(
@@ -46,11 +46,20 @@ def run(tmp_path: Path) -> Path:
         "claim": "c", "says": "Right at depth 3", "source": "Figure 1", "status": "not held", "value": 2.5,
         "low": 2.25, "high": 2.75, "test": "<= 1", "seeds": 3,
     }  # fmt: skip
+    state = [
+        {**{name: row[name] for name in ("cell", "model", "depth", "seed", "strategy")}, "check": check, **found}
+        for row in rows
+        if row["strategy"] == "reconstruct"
+        for check, found in (
+            ("buffers", {"outcome": "exact", "says": "", "amount": 0.0}),
+            ("masks", {"outcome": "fault", "says": "dropout draws another mask", "amount": 1.0}),
+        )
+    ]
     for name, table in TABLES.items():
         lead = [] if name == "claims" else ["cell", "model", "depth", "seed"]
         with (folder / table.file).open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, [*lead, *(column.name for column in table.columns)], restval="")
             writer.writeheader()
-            writer.writerows({"cells": rows, "claims": [claim]}.get(name, []))
+            writer.writerows({"cells": rows, "claims": [claim], "state": state}.get(name, []))
     (folder.parent / "latest").write_text("first\n", encoding="utf-8")
     return folder

@@ -48,7 +48,7 @@ def test_what_is_unknown_is_answered_with_the_nearest(call: Call, arguments: lis
     assert sentence in result.stderr
 
 
-def test_a_run_shows_verdict_settings_claims_and_failures(call: Call, run: Path) -> None:
+def test_a_run_shows_verdict_settings_claims_faults_and_failures(call: Call, run: Path) -> None:
     result = call("show", run)
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -58,6 +58,9 @@ def test_a_run_shows_verdict_settings_claims_and_failures(call: Call, run: Path)
     assert ["3", "reconstruct", "harmful", "0.12", "2.5", "0.250"] in rows
     assert ["5", "stored", "exact", "0", "-", "0.750"] in rows
     assert ["not", "held", "2.5", "<=", "1", "2.25", "to", "2.75", "3", "Right", "at", "depth", "3"] in rows
+    (fault,) = (" ".join(row) for row in rows if "masks" in row)
+    assert fault == "reconstruct masks dropout draws another mask hybrid, depth 3 and 1 more cell"
+    assert not [row for row in rows if "buffers" in row]
     assert rows[-1][:5] == ["hybrid", "5", "0", "reconstruct", "oom"]
     assert lines[-1].endswith("out of memory: 2.1 GiB wanted")
 

@@ -99,8 +99,12 @@ def test_a_strategy_that_became_random_is_found(run_with: Faults, base: Path) ->
     assert [finding.check for finding in comparison.regressions] == ["repeatability"]
 
 
-def test_a_changed_running_statistic_is_found(run_with: Faults, base: Path) -> None:
+def test_a_changed_running_statistic_is_found(run_with: Faults, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     comparison = compared(base, run_with("buffers"))
+    faults = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fault after one step: ")]
+    assert len(faults) == 1
+    assert faults[0].startswith("fault after one step: checkpoint, buffers: ")
+    assert faults[0].endswith("not what stored training leaves (depth 1 and 1 more cell)")
     assert comparison.exit_code == 1
     assert [finding.check for finding in comparison.regressions] == ["changed buffers", "faults"]
     assert "rel_error" in [finding.check for finding in comparison.findings if finding.kind == "improvement"]

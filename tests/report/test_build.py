@@ -171,6 +171,20 @@ def test_a_run_without_any_finished_cell_still_has_a_page(make_run: Callable[...
     assert "not measured" in summarise(run).sentence
 
 
+def test_faults_after_one_step_are_counted_and_told(make_run: Callable[..., Path]) -> None:
+    run = make_run(depths=(3, 5), slopes=(0.2,), seeds=1)
+    assert "Faults after one step" not in build(run).read_text(encoding="utf-8")
+    cells = pd.read_csv(run / "cells.csv", dtype=str)
+    rows = cells[cells["strategy"] == "reconstruct"][["cell", "model", "depth", "negative_slope", "seed", "strategy"]]
+    found = rows.assign(check="masks", outcome="fault", says="dropout draws another mask", amount=1)
+    found.to_csv(run / "state.csv", index=False)
+    page = build(run).read_text(encoding="utf-8")
+    assert 'Faults after one step: <a href="#state"><b>1</b></a>' in page
+    assert "dropout draws another mask" in page
+    line = r"- reconstruct, masks: dropout draws another mask \(\w+, depth 3, negative slope 0.2 and \d more cells?\)"
+    assert re.search(line, (run / "summary.md").read_text(encoding="utf-8"))
+
+
 def test_an_interrupted_run_says_so(make_run: Callable[..., Path]) -> None:
     run = make_run(depths=(3,), slopes=(0.2,), seeds=1)
     manifest = json.loads((run / "manifest.json").read_text())
