@@ -54,6 +54,8 @@ def run_cases(
 def _check(options: RunOptions) -> None:
     if unknown := sorted(options.only - {"failed", "missing"}):
         raise UsageError(f"--only {unknown[0]}: allowed are failed, missing")
+    if options.fresh and len(options.only) == 1:
+        raise UsageError(f"--only {min(options.only)}: --fresh runs every cell again, finished or not")
     if options.jobs is not None and options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: at least 1 cell must run at a time")
     if options.timeout is not None and not options.timeout > 0:

@@ -359,6 +359,10 @@ def test_verbose_adds_the_verdicts(planted: Planted, capsys: pytest.CaptureFixtu
     ("changes", "sentence"),
     [
         ({"only": frozenset({"broken"})}, "--only broken: allowed are failed, missing"),
+        (
+            {"only": frozenset({"failed"}), "fresh": True},
+            "--only failed: --fresh runs every cell again, finished or not",
+        ),
         ({"jobs": 0}, "--jobs 0: "),
         ({"timeout": 0.0}, "--timeout 0: "),
         ({"cases": ("hybrid-depth-swep",)}, "did you mean 'hybrid-depth-sweep'"),
