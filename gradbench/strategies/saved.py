@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,7 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
 
 from gradbench.invertible import storing
-from gradbench.strategies.forward import forward_replaced
+from gradbench.strategies.forward import forward_replaced, saved_inside
 
 __all__ = ["Restore", "saved_otherwise"]
 
@@ -34,7 +34,8 @@ def saved_otherwise(model: nn.Module, keep: Callable[[Tensor], Restore | None]) 
     """Let autograd hold `keep(x)` for every tensor x that it saves inside the forward pass of `model`.
 
     What is there anyway stays as it is: parameters, also as autocast copies them, buffers, and what the model is given
-    as long as autograd did not make it. A tensor that several operations save is kept once. Chains store.
+    as long as autograd did not make it. So does what `RReLU` saves, whose slopes are saved first and drawn afterwards.
+    A tensor that several operations save is kept once. Chains store.
 
     Args:
         model: the module, or the part of one.
@@ -46,7 +47,6 @@ def saved_otherwise(model: nn.Module, keep: Callable[[Tensor], Restore | None]) 
     weights = list(model.parameters())
     resident = {_address(tensor) for tensor in (*weights, *model.buffers())}
     known: WeakValueDictionary[Hashable, _Kept] = WeakValueDictionary()
-    forward = model.forward
 
     @torch.compiler.disable(reason="what autograd saves is kept otherwise")
     def run(*inputs: Any, **named: Any) -> Any:
@@ -71,8 +71,17 @@ def saved_otherwise(model: nn.Module, keep: Callable[[Tensor], Restore | None]) 
         with saved_tensors_hooks(pack, _unpack):
             return forward(*inputs, **named)
 
-    with storing(model), forward_replaced(model, run):
-        yield
+    with storing(model), ExitStack() as replaced:
+        for module in model.modules():
+            if isinstance(module, nn.RReLU):
+                replaced.enter_context(saved_inside(module, _as_it_is, _as_it_is))
+        forward = model.forward
+        with forward_replaced(model, run):
+            yield
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 def _unpack(kept: Any) -> Tensor:

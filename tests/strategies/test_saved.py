@@ -182,6 +182,22 @@ def test_offloaded_gradients_are_stored_ones_bit_for_bit(name: str, strategy: St
     assert all(torch.equal(found[key], stored[key]) for key in stored)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("spec", ["offload", "saved-cast:bf16", "stochastic:8"])
+def test_random_slopes_are_those_that_were_drawn(spec: str, whole: bool) -> None:
+    """The function of RReLU saves its slopes before it writes them."""
+    model: nn.Module = nn.RReLU() if whole else nn.Sequential(nn.Linear(8, 8), nn.RReLU(0.1, 0.9), nn.Linear(8, 8))
+    model, x = model.double(), torch.randn(64, 8, dtype=torch.float64, requires_grad=True)
+
+    def gradients(strategy: str) -> list[Tensor]:
+        torch.manual_seed(5)
+        with STRATEGIES.create(strategy).applied_to(model):
+            return list(torch.autograd.grad(model(x).square().sum(), [x, *model.parameters()]))
+
+    for mine, stored in zip(gradients(spec), gradients("stored"), strict=True):
+        assert float((mine - stored).norm()) <= (0.0 if spec == "offload" or whole else 0.02) * float(stored.norm())
+
+
 def test_errors_fall_with_the_width_of_what_is_kept() -> None:
     model, (x,) = subject("hybrid", 2, width=8), images(8, dtype=torch.float32)
     stored = step(model, STRATEGIES.create("stored"), x)
