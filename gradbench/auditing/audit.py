@@ -9,17 +9,18 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from gradbench.auditing.given import check_model, check_training_step, chosen, taken, why_no_truth
+from gradbench.auditing.eager import eager
+from gradbench.auditing.given import check_model, check_training_step, chosen, taken, to_measure, why_no_truth
+from gradbench.auditing.protocol import Guarded
 from gradbench.auditing.quiet import quiet
 from gradbench.auditing.result import Audit, Subject
 from gradbench.auditing.untouched import untouched
-from gradbench.case.schema import Measure
-from gradbench.errors import UsageError
 from gradbench.measure.batch import Batch, Loss, pixels
 from gradbench.measure.cost import measure_cost
 from gradbench.measure.findings import Findings, measure_step
 from gradbench.measure.size import size
 from gradbench.measure.trial import try_step, why_excluded
+from gradbench.strategies.base import Strategy
 from gradbench.strategies.stored import Stored
 
 __all__ = ["audit"]
@@ -67,45 +68,59 @@ def audit(
         UsageError: one of the arguments cannot be measured; the sentence says which, and why.
     """
     started = time.perf_counter()
-    if parameters not in ("weights", "all"):
-        raise UsageError(f"parameters {parameters!r}: allowed are weights, all")
-    device = check_model(model)
-    picked = chosen(strategies)
-    wanted = Measure(
+    wanted = to_measure(
         parameters=parameters,
+        truth_batches=truth_batches,
         activations=activations,
         cost=cost,
         cost_repeats=cost_repeats,
     )
+    device = check_model(model)
+    picked = chosen(strategies)
     reference, findings = Stored(), Findings()
-    with untouched(model), torch.enable_grad(), quiet(picked):
+    with eager(model) as compiled, untouched(model) as record, torch.enable_grad(), quiet(picked):
         given = taken(batches, minibatches, device)
         say("stored training")
         floor = check_training_step(model, reference, given, loss_fn)
-        notes = {}
-        for strategy in (reference, *picked):
-            reason = why_excluded(model, strategy, given[0])
-            findings.plan(strategy.name, reason)
-            notes[strategy.name] = () if reason else tuple(strategy.notes(model))
-            row = findings.summary[strategy.name]
-            row.update(size(model, strategy.name, pixels(given[0][0])), notes="; ".join(notes[strategy.name]))
-            if strategy.foreign and not reason and (failure := try_step(model, strategy, given[0], loss_fn)):
-                findings.summary[strategy.name].update(failure._asdict())
+        record.pass_over_changes()
+        guarded = [Guarded(one, record) for one in picked]
+        notes: dict[str, tuple[str, ...]] = {}
+        for strategy in (reference, *guarded):
+            name = strategy.name
+            notes[name] = ()
+            try:
+                reason = why_excluded(model, strategy, given[0])
+                findings.plan(name, reason)
+                notes[name] = () if reason else tuple(strategy.notes(model))
+            except Exception as error:  # of a strategy of the user's own
+                findings.plan(name, None)
+                findings.fail(name, error)
+            findings.summary[name].update(size(model, name, pixels(given[0][0])), notes="; ".join(notes[name]))
+            if strategy.foreign and findings.works(name):
+                failure = try_step(model, strategy, given[0], loss_fn)
+                findings.summary[name].update(failure._asdict() if failure else {})
 
-        def working() -> list[Any]:
-            return [one for one in (reference, *picked) if findings.works(one.name)]
+        def working() -> list[Strategy]:
+            return [one for one in (reference, *guarded) if findings.works(one.name)]
+
+        def measure_gradients() -> None:
+            findings.rows.update(gradients=[], activations=[])
+            measure_step(findings, model, reference, working(), given, wanted, truths=truths, loss=loss_fn)
+
+        def measure_costs() -> None:
+            costs = measure_cost(model, working(), given[0], cost_repeats, loss=loss_fn)
+            findings.add_cost(costs, reference.name, pixels(given[0][0]))
 
         say("gradients")
         no_truth = why_no_truth(model, given[0], loss_fn) if truth_batches else ""
         truths = 0 if no_truth else truth_batches
-        measure_step(findings, model, reference, working(), given, wanted, truths=truths, loss=loss_fn)
+        _without_failures(measure_gradients, findings)
         row = findings.summary[reference.name]
-        row["notes"] = "; ".join(filter(None, [row["notes"], no_truth]))
-        notes[reference.name] = tuple(filter(None, [row["notes"]]))
+        notes[reference.name] = tuple(filter(None, [compiled, row["notes"], no_truth]))
+        row["notes"] = "; ".join(notes[reference.name])
         if cost:
             say("time and memory")
-            costs = measure_cost(model, working(), given[0], cost_repeats, loss=loss_fn)
-            findings.add_cost(costs, reference.name, pixels(given[0][0]))
+            _without_failures(measure_costs, findings)
     seconds = time.perf_counter() - started
     for row in findings.summary.values():
         row.update(wall_seconds=seconds, measuring_share=1.0)
@@ -118,3 +133,17 @@ def audit(
         seconds=seconds,
         command=command,
     )
+
+
+def _without_failures(measure: Callable[[], None], findings: Findings) -> None:
+    """Measure, and again without a strategy that raises meanwhile: the failure is its own, and takes its rows away."""
+    while True:
+        try:
+            return measure()
+        except Exception as error:
+            culprit = getattr(error, "gradbench_strategy", None)
+            if culprit is None:
+                raise
+            findings.fail(culprit, error)
+            for rows in findings.rows.values():
+                rows[:] = [row for row in rows if row["strategy"] != culprit]

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gradbench.auditing.given import check_model
 from gradbench.case.schema import Data
 from gradbench.data import DATASETS, prepare
 from gradbench.data.batches import Batches
@@ -61,7 +62,7 @@ def build_model(target: str, device: str, seed: int) -> Built:
     """Call the function that `target` names: it returns a model, or a model and a loss (else the mean cross-entropy).
 
     Raises:
-        UsageError: there is no such function, it raises, or it returns something else.
+        UsageError: there is no such function, it raises, or it returns something else, or what cannot be audited.
         EnvironmentError: there is no such device.
     """
     function = builder(target)
@@ -73,9 +74,11 @@ def build_model(target: str, device: str, seed: int) -> Built:
     except Exception as error:
         raise UsageError(f"model {target!r}: it raises {in_one_line(error)}") from error
     try:
-        return Built(model.to(device), loss)
+        model = model.to(device)
     except (AssertionError, RuntimeError) as error:
         raise EnvironmentError(f"--device {device}: {str(error).splitlines()[0]}; --device cpu works") from error
+    check_model(model)
+    return Built(model, loss)
 
 
 def builder(target: str) -> Callable[..., Any]:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from gradbench.auditing.protocol import Own
+from gradbench.case.schema import Measure
+from gradbench.case.sentences import mistakes_in
 from gradbench.errors import UsageError
 from gradbench.measure.batch import Batch, Loss, call, in_double, same_bits, tensors
 from gradbench.measure.gradients import preserved
@@ -20,8 +25,9 @@ from gradbench.measure.out_of_memory import is_out_of_memory
 from gradbench.measure.trial import in_one_line
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.base import Strategy
+from gradbench.strategies.stored import Stored
 
-__all__ = ["check_model", "check_training_step", "chosen", "taken", "why_no_truth"]
+__all__ = ["check_model", "check_training_step", "chosen", "taken", "to_measure", "why_no_truth"]
 
 #: Minibatches that are taken of what need not end, such as a data loader.
 OF_A_STREAM = 16
@@ -31,30 +37,51 @@ def check_model(model: nn.Module) -> torch.device:
     """Return where the model is.
 
     Raises:
-        UsageError: it is no module, has parameters without a shape, complex ones or nothing to train, or is on several
-            devices.
+        UsageError: it is no module or one of TorchScript, has parameters without a shape, complex ones or nothing to
+            train, or is on several devices, or on one that holds no numbers.
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"model: a torch.nn.Module is needed, got {type(model).__name__}")
-    if lazy := [name for name, parameter in model.named_parameters() if is_lazy(parameter)]:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UsageError(f"model: {type(model).__name__} is made by TorchScript: give the module that it was made of")
+    held = [*model.named_parameters(), *model.named_buffers()]
+    if lazy := [name for name, tensor in held if is_lazy(tensor)]:
         raise UsageError(f"model: {lazy[0]} has no shape before the first forward pass: run the model once")
     if of_two_parts := [name for name, parameter in model.named_parameters() if parameter.is_complex()]:
         raise UsageError(f"model: {of_two_parts[0]} is complex: gradients of real parameters are measured")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
         raise UsageError(f"model: {type(model).__name__} has no parameter that requires a gradient")
-    devices = dict.fromkeys(tensor.device for tensor in [*model.parameters(), *model.buffers()])
+    devices = dict.fromkeys(tensor.device for _, tensor in held)
     if len(devices) > 1:
         raise UsageError(f"model: it is on several devices ({', '.join(map(str, devices))}): one is needed")
+    if trained[0].is_meta:
+        raise UsageError("model: it is on the device meta, which holds no numbers: let it be on another, such as cpu")
     return trained[0].device
+
+
+def to_measure(**settings: Any) -> Measure:
+    """Return what is to be measured, by the names that it has in a case file.
+
+    Raises:
+        UsageError: a value that is not allowed.
+    """
+    try:
+        return Measure(**settings)
+    except ValidationError as error:
+        first = mistakes_in(error, Measure, settings, ())[0]
+        raise UsageError(f"{first.key}: {first.text}") from None
 
 
 def chosen(strategies: Iterable[str | Any] | str) -> list[Strategy]:
     """Return the strategies that are named or given, without `stored`, which is the reference.
 
     Raises:
-        UsageError: an unknown name, an object that is no strategy, two of the same name, or none at all.
+        UsageError: no list, an unknown name, an object that is no strategy or is called as the reference is, two of the
+            same name, or none at all.
     """
+    if not isinstance(strategies, Iterable):
+        raise UsageError(f"strategies: a list of names or strategies is needed, got {type(strategies).__name__}")
     found = [_strategy(one) for one in ([strategies] if isinstance(strategies, str) else strategies)]
     names = [one.name for one in found]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -68,46 +95,28 @@ def chosen(strategies: Iterable[str | Any] | str) -> list[Strategy]:
 def _strategy(one: Any) -> Strategy:
     if isinstance(one, str):
         return STRATEGIES.create(one)  # type: ignore[no-any-return]
-    if isinstance(one, Strategy):
-        return one
     if isinstance(one, type):
         raise UsageError(f"strategies: {one.__name__} is a class: give an instance of it")
-    if isinstance(getattr(one, "name", None), str) and callable(getattr(one, "applied_to", None)):
-        return _Foreign(one)
-    raise UsageError(f"strategies: {one!r} is no strategy: it needs a name and applied_to(model), a context manager")
-
-
-class _Foreign(Strategy):
-    """An object with the protocol of a strategy that does not inherit from it."""
-
-    def __init__(self, own: Any) -> None:
-        self._own = own
-        self.rebuilds, self.random = bool(getattr(own, "rebuilds", False)), bool(getattr(own, "random", False))
-
-    @property
-    def name(self) -> str:
-        """Its own name."""
-        return str(self._own.name)
-
-    def applies_to(self, model: nn.Module) -> str | None:
-        """Return what it says, if it says anything."""
-        return self._own.applies_to(model) if hasattr(self._own, "applies_to") else None
-
-    def applied_to(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Return its own context."""
-        return self._own.applied_to(model)
+    if not (isinstance(getattr(one, "name", None), str) and callable(getattr(one, "applied_to", None))):
+        raise UsageError(f"strategies: {one!r} is no strategy: it needs a name and applied_to(model), a context")
+    if one.name == "stored" and not isinstance(one, Stored):
+        raise UsageError(f"strategies: {type(one).__name__} is called 'stored', as the reference is: rename it")
+    return one if isinstance(one, Strategy) else Own(one)
 
 
 def taken(batches: Iterable[Batch], count: int | None, device: torch.device) -> list[Batch]:
     """Return the minibatches as pairs: all of a list or tuple, `OF_A_STREAM` of anything else, or `count`.
 
     Raises:
-        UsageError: fewer than two, one that is no pair of inputs and target, or one that is elsewhere than `device`.
+        UsageError: `count` is no number, fewer than two, one that is no pair of inputs and target, or one that is
+            elsewhere than `device`.
     """
     if not isinstance(batches, Iterable):
         raise UsageError(f"batches: pairs (inputs, target) are needed, got {type(batches).__name__}")
     if count is None and not isinstance(batches, Sequence):
         count = OF_A_STREAM
+    if count is not None and not isinstance(count, Integral):
+        raise UsageError(f"minibatches: a whole number of two or more is needed, got {count!r}")
     if count is not None and count < 2:
         raise UsageError(f"minibatches: {count} are too few: a gradient's noise needs two or more")
     pairs = []
@@ -132,7 +141,7 @@ def check_training_step(model: nn.Module, reference: Strategy, batches: Sequence
 
     Raises:
         UsageError: model or loss raises, the output has no tensor, the loss is no finite scalar or depends on no
-            parameter, a gradient is not finite, the model writes into its input, or it is not repeatable.
+            parameter, a gradient is sparse or not finite, the model writes into its input, or it is not repeatable.
     """
     if not callable(loss):
         raise UsageError(f"loss_fn: a function of output and target is needed, got {type(loss).__name__}")
@@ -143,7 +152,9 @@ def check_training_step(model: nn.Module, reference: Strategy, batches: Sequence
         with preserved(model, 0):
             model.zero_grad(set_to_none=True)
             with reference.applied_to(model):
-                _loss_of(model, batches[0], loss, 0).backward()
+                value = _loss_of(model, batches[0], loss, 0)
+                with _blamed("model: the backward pass of", model, 0, inputs):
+                    value.backward()
             passes.append(_gradients(model))
         if not all(same_bits(now, then) for now, then in zip(tensors([inputs, target]), before, strict=True)):
             raise UsageError("model: it writes into its inputs, so that no step can be repeated: let it work on a copy")
@@ -178,11 +189,11 @@ def why_no_truth(model: nn.Module, batch: Batch, loss: Loss) -> str:
 
 def _loss_of(model: nn.Module, batch: Batch, loss: Loss, place: int) -> Tensor:
     inputs, target = batch
-    with _blamed("model", model, place, inputs):
+    with _blamed("model:", model, place, inputs):
         output = call(model, inputs)
     if not any(True for _ in tensors(output)):
         raise UsageError(f"model: {type(model).__name__} returns no tensor: it returns {type(output).__name__}")
-    with _blamed("loss_fn", loss, place, (output, target)):
+    with _blamed("loss_fn:", loss, place, (output, target)):
         value = loss(output, target)
     if not isinstance(value, Tensor):
         raise UsageError(f"loss_fn: it must return a tensor with one number, got {type(value).__name__}")
@@ -202,14 +213,14 @@ def _blamed(what: str, who: Any, place: int, given: Any) -> Iterator[None]:
     """Say in one sentence who raised, and on what; the exception itself is the cause of that."""
     try:
         yield
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a user's model or loss does
         if is_out_of_memory(error):
             raise
         name = getattr(who, "__name__", type(who).__name__)
         shapes = ", ".join(f"{str(one.dtype).removeprefix('torch.')} {list(one.shape)}" for one in tensors(given))
         said = (str(error).strip().splitlines() or [""])[0]
         raise UsageError(
-            f"{what}: {name} raises {type(error).__name__} on minibatch {place} ({shapes or 'no tensor'}), with stored "
+            f"{what} {name} raises {type(error).__name__} on minibatch {place} ({shapes or 'no tensor'}), with stored "
             f"activations: {said}"
         ) from error
 
@@ -219,9 +230,11 @@ def _gradients(model: nn.Module) -> dict[str, Tensor]:
     if not found:
         raise UsageError("loss_fn: the loss depends on no parameter of the model, so there is no gradient")
     for name, gradient in found.items():
+        if gradient.layout != torch.strided:
+            raise UsageError(f"model: the gradient of {name} is sparse: dense ones are measured, as of sparse=False")
         if not gradient.isfinite().all():
             raise UsageError(f"model: the gradient of {name} is not finite with stored activations")
-    return {name: gradient.to_dense().double() for name, gradient in found.items()}
+    return {name: gradient.double() for name, gradient in found.items()}
 
 
 def _apart(first: dict[str, Tensor], again: dict[str, Tensor]) -> float:

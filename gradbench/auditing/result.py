@@ -14,6 +14,7 @@ import pandas as pd
 from torch import nn
 
 from gradbench.analysis.tables import typed
+from gradbench.auditing.eager import eager
 from gradbench.auditing.folder import write_folder
 from gradbench.auditing.untouched import untouched
 from gradbench.errors import UsageError, did_you_mean
@@ -183,13 +184,15 @@ class Audit:
             strategy: by default the one of the worst verdict.
 
         Raises:
-            UsageError: the strategy was not audited, does not apply, or there are fewer than three minibatches.
+            UsageError: the strategy was not audited or has no verdict, or there are fewer than three minibatches.
         """
         if strategy is None:
             found = {name: verdict for name, verdict in self.verdicts.items() if verdict in VERDICTS}
             strategy = max(found, key=lambda name: VERDICTS.index(found[name]), default=next(iter(self.verdicts)))
         one = self.subject.strategies[self._known(strategy)]
-        with untouched(self.subject.model):
+        if reason := self.reasons.get(strategy):
+            raise UsageError(f"{strategy} cannot be explained: {reason}")
+        with eager(self.subject.model), untouched(self.subject.model):
             return explain(self.subject.model, self.subject.loss_fn, self.subject.batches, one)
 
     def __repr__(self) -> str:
@@ -217,14 +220,20 @@ class Audit:
 
     @property
     def remarks(self) -> list[str]:
-        """What the table does not say, in sentences: faults, why a strategy has no verdict, and notes on others."""
+        """What the table does not say, in sentences: faults, gradients that no verdict counts, reasons and notes."""
         faults = [f"{row['strategy']}: {row['check']}: {row['says']}" for row in self.faults.to_dict("records")]
         reasons = [f"{name}: {reason}" for name, reason in self.reasons.items()]
+        hidden = [
+            f"{name}: the gradient of {row['parameter']} is {row['verdict']}; the verdict is that of weight tensors"
+            for name, verdict in self.verdicts.items()
+            for row in self.worst_layers(1, name).to_dict("records")
+            if verdict in VERDICTS and VERDICTS.index(row["verdict"]) > VERDICTS.index(verdict)
+        ]
         notes = [f"{name}: {note}" for name, several in self.notes.items() for note in several]
         stored = self.gradients[self.gradients["strategy"] == "stored"]
         zero = int((stored["verdict"] == "undefined").sum())
         silent = f"the stored gradient of {zero} of {len(stored)} weight tensors is zero: of them nothing can be said"
-        return [*faults, *reasons, *notes, *([silent] if zero else [])]
+        return [*faults, *hidden, *reasons, *notes, *([silent] if zero else [])]
 
     def _known(self, strategy: str) -> str:
         if strategy not in self.verdicts:

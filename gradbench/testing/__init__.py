@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gradbench.errors import UsageError, did_you_mean
 from gradbench.results import VERDICTS
@@ -26,9 +26,10 @@ def assert_gradient_fidelity(
     strategy: str | Any,
     verdict: str = "below-noise",
     loss_fn: Loss | None = None,
+    parameters: Literal["weights", "all"] = "weights",
     **options: Any,
 ) -> Audit:
-    """Assert that every weight gradient under `strategy` has this verdict or a better one, and a step no fault.
+    """Assert that every gradient judged under `strategy` has this verdict or a better one, and a step no fault.
 
     Args:
         model: any module, as it is trained; left as it was.
@@ -36,6 +37,7 @@ def assert_gradient_fidelity(
         strategy: a name such as "approximate:4", or a strategy of your own.
         verdict: the worst that passes: exact, rounding, below-noise, comparable or harmful.
         loss_fn: `loss_fn(output, target)`; by default the mean cross-entropy.
+        parameters: whose gradients are judged: those of "weights", or of "all", norms and biases too.
         options: of `gradbench.audit`. Time and memory are not measured unless `cost=True`.
 
     Returns:
@@ -52,7 +54,8 @@ def assert_gradient_fidelity(
     if verdict not in _WANTED:
         near = did_you_mean(verdict, _WANTED)
         raise UsageError(f"verdict {verdict!r}: allowed are {', '.join(_WANTED)}{near}")
-    found = audit(model, loss_fn or F.cross_entropy, batches, [strategy], **{"cost": False, **options})
+    settings = {"cost": False, "parameters": parameters, **options}
+    found = audit(model, loss_fn or F.cross_entropy, batches, [strategy], **settings)
     (name,) = found.verdicts
     if message := _message(found, name, verdict):
         raise AssertionError(message)
@@ -64,11 +67,14 @@ def _message(found: Audit, name: str, wanted: str) -> str:
     got = found.verdicts[name]
     if got not in VERDICTS:
         return f"{name} was not measured ({got}): {found.reasons[name]}"
+    rows = found.gradients[found.gradients["strategy"] == name]
+    each = rows["verdict"].map(VERDICTS.index)
+    got = VERDICTS[max(VERDICTS.index(got), *each)]
     lines = [f"{row['check']}: {row['says']}" for row in found.faults.to_dict("records")]
     if VERDICTS.index(got) > VERDICTS.index(wanted):
-        worse = found.gradients[found.gradients["strategy"] == name]["verdict"].map(VERDICTS.index)
-        count = int((worse > VERDICTS.index(wanted)).sum())
-        lines.append(f"gradients: {count} of {len(worse)} weight tensors are worse than {wanted}; the worst:")
+        count = int((each > VERDICTS.index(wanted)).sum())
+        what = "weight tensors" if (rows["kind"] == "weight").all() else "parameters"
+        lines.append(f"gradients: {count} of {len(each)} {what} are worse than {wanted}; the worst:")
         lines += [
             f"  {row['parameter']}: {row['verdict']}, noise ratio {row['noise_ratio']:.2g}, relative error "
             f"{row['rel_error']:.2g}, cosine {row['cosine']:.4g}"

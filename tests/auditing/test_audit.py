@@ -116,6 +116,8 @@ def test_an_audit_is_ok_where_every_gradient_that_it_measured_is(parameters: str
     found = gradbench.audit(network(), F.cross_entropy, batches(8), [Turned()], cost=False, parameters=parameters)
     assert found.verdicts == {"turned": "exact"}
     assert (found.ok, found.failed) == (right, not right)
+    told = "turned: the gradient of 0.1.weight is harmful; the verdict is that of weight tensors"
+    assert (told in str(found)) == (not right)
 
 
 def test_a_strategy_that_finds_nothing_to_treat_is_excluded_and_not_called_exact() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,31 @@ def test_the_message_names_the_worst_layers_with_their_numbers() -> None:
     assert count == "gradients: 3 of 3 weight tensors are worse than exact; the worst:"
     assert {line.split(":")[0].strip() for line in layers} == {"0.0.weight", "1.0.weight", "2.weight"}
     assert all("noise ratio" in line and "relative error" in line for line in layers)
+
+
+class Turned:
+    """The gradient of a norm's scale turned, and a thousand times as long."""
+
+    name = "turned"
+
+    @contextmanager
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
+        hook = model[0][1].weight.register_hook(lambda gradient: -1000 * gradient)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def test_norms_and_biases_are_judged_where_all_parameters_are() -> None:
+    assert_gradient_fidelity(network(), batches(), Turned(), verdict="exact")
+    assert_gradient_fidelity(network(), batches(), "checkpoint", verdict="exact", parameters="all")
+    with pytest.raises(AssertionError) as caught:
+        assert_gradient_fidelity(network(), batches(), Turned(), parameters="all")
+    first, count, worst, *_ = str(caught.value).splitlines()
+    assert first == "turned is harmful, wanted below-noise or better"
+    assert count == "gradients: 1 of 10 parameters are worse than below-noise; the worst:"
+    assert worst.startswith("  0.1.weight: harmful, noise ratio ")
 
 
 def test_a_fault_of_the_state_fails_where_every_gradient_is_exact() -> None:

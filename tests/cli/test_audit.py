@@ -93,6 +93,7 @@ def test_minibatches_and_loss_may_be_functions() -> None:
         ),
         (("mine_to_audit:build", "--data", "digit"), "--data digit: allowed are digits, "),
         (("mine_to_audit:build", "--data", "npz:no.npz"), "there is no file 'no.npz'"),
+        ((*IMAGES, "--device", "meta"), "model: it is on the device meta, which holds no numbers"),
         ((*IMAGES[:-1], "9"), "gives at most 8 minibatches of 8"),
     ],
 )
