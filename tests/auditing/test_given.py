@@ -191,7 +191,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of a test's own model
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # of a test's own model
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_sentence(mistake: str) -> None:
     call, sentence = MISTAKES[mistake]

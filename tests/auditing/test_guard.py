@@ -212,7 +212,7 @@ def test_what_stored_training_changes_itself_is_nobodys_fault() -> None:
     assert found.ok
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of a test's own model
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # of a test's own model
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of TorchScript, of its own accord
 def test_a_part_of_torchscript_is_looked_at_too() -> None:
     model = nn.Sequential(torch.jit.script(nn.Linear(6, 8)), nn.ReLU(), nn.Sequential(nn.Linear(8, 3)))
