@@ -49,6 +49,14 @@ def test_interval_of_infinite_values_has_infinite_ends_and_no_nan() -> None:
     assert high == math.inf
 
 
+@pytest.mark.parametrize("seeds", range(2, 13))
+def test_interval_of_five_seeds_and_fewer_is_their_range_and_then_narrower(
+    seeds: int, rng: np.random.Generator
+) -> None:
+    values = rng.normal(size=seeds)
+    assert (interval(values) == (values.min(), values.max())) == (seeds <= 5)
+
+
 def test_one_seed_has_no_interval() -> None:
     assert all(math.isnan(end) for end in interval([4.0]))
     assert math.isnan(median([]))
