@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -94,6 +95,11 @@ class _Place:
         """A number for each pair."""
         values: pd.Series = self.pairs[_VIEWS[self.view]]
         return values
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """Of the centre that they lie around."""
+        return paired_interval(self.values)
 
 
 def compare_numbers(matched: Matched, rules: Rules) -> Iterator[Test]:
@@ -202,6 +208,8 @@ def _told(family: _Family, places: Sequence[_Place], families: int, rules: Rules
         here = []
         for place in (place for place in places if (place.view, place.level) == (view, level)):
             outcome = _outcome(family, place, rules)
+            if view == "single" and outcome == "no change":
+                continue
             significant = place.adjusted <= rules.rate
             test = _said(family, place, outcome) if significant else _doubtful(family, place, outcome, families, rules)
             here.append(_silent(test) if test.outcome in told else test)
@@ -258,13 +266,9 @@ def _outcome(family: _Family, place: _Place, rules: Rules) -> Outcome:
 
 def _described(family: _Family, place: _Place) -> Test:
     """The numbers of some pairs, with the interval of their mean, without a verdict."""
-    quantity, pairs, parameter = family.quantity, place.pairs, ""
-    ends = math.nan, math.nan
-    if place.view == "single":
-        parameter, pairs = _standing_out(family, place)
-    elif quantity.scale != "exact":
-        ends = paired_interval(place.values)
-    values, base = pairs["value"].to_numpy(np.float64), quantity.mean(pairs["base"])
+    quantity, (parameter, pairs) = family.quantity, _shown(family, place)
+    ends = place.interval if place.view == "mean" and quantity.scale != "exact" else (math.nan, math.nan)
+    base = quantity.mean(pairs["base"])
     low, high = sorted(quantity.ratio(end, base) for end in ends)
     return Test(
         kind="exact" if quantity.scale == "exact" else "paired",
@@ -277,7 +281,7 @@ def _described(family: _Family, place: _Place) -> Test:
         new=quantity.mean(pairs["new"]),
         outcome="no change",
         parameter=parameter,
-        ratio=quantity.ratio(float(values.mean()), base),
+        ratio=quantity.ratio(float(pairs["value"].mean()), base),
         low=low,
         high=high,
         p=place.p,
@@ -286,8 +290,10 @@ def _described(family: _Family, place: _Place) -> Test:
     )
 
 
-def _standing_out(family: _Family, place: _Place) -> tuple[str, pd.DataFrame]:
-    """The tensor or layer of some pairs that changed most the way that one stands out, and its numbers."""
+def _shown(family: _Family, place: _Place) -> tuple[str, pd.DataFrame]:
+    """The pairs, or those of the tensor or layer that changed most the way that one stands out, with its name."""
+    if place.view == "mean":
+        return "", place.pairs
     rows = family.rows_of(place.pairs)
     tensors = rows.groupby("where", sort=False)["value"].mean()
     tensor = str((math.copysign(1, place.values.mean()) * tensors).idxmax())
@@ -299,12 +305,10 @@ def _said(family: _Family, place: _Place, outcome: Outcome) -> Test:
     test = _described(family, place)
     if outcome == "no change":
         return test
-    quantity = family.quantity
-    pairs = _standing_out(family, place)[1] if place.view == "single" else place.pairs
-    mean = float(pairs["value"].mean())
+    quantity, mean = family.quantity, float(_shown(family, place)[1]["value"].mean())
     notes = []
     if not math.isnan(test.low):
-        ends = sorted(paired_interval(place.values), key=lambda end: quantity.sign * end)
+        ends = sorted(place.interval, key=lambda end: quantity.sign * end)
         notes.append(f"95 % interval {quantity.written(*ends)}")
     if not math.isnan(test.adjusted):
         notes.append(f"adjusted p {test.adjusted:.2g}")
