@@ -26,6 +26,7 @@ from gradbench.measure.gradients import measure_gradients
 from gradbench.results import CHECKS, TABLES
 from gradbench.strategies import STRATEGIES
 from gradbench.strategies.stored import Stored
+from tests.auditing.methods import OWN, TURNED
 
 
 def network() -> nn.Module:
@@ -39,20 +40,6 @@ def network() -> nn.Module:
 
 def batches(count: int = 4) -> list[tuple[Tensor, Tensor]]:
     return [(torch.randn(6, 3, 8, 8), torch.randint(5, (6,))) for _ in range(count)]
-
-
-class Own:
-    """A user's own method, which inherits from nothing: gradients of one layer three times as long."""
-
-    name = "own"
-
-    @contextmanager
-    def applied_to(self, model: nn.Module) -> Iterator[None]:
-        hook = model[0][0].weight.register_hook(lambda g: 3 * g)
-        try:
-            yield
-        finally:
-            hook.remove()
 
 
 def penalised(model: nn.Module) -> Any:
@@ -97,23 +84,9 @@ def test_a_shuffled_loader_leaves_the_random_stream_as_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-class Turned(Own):
-    """The gradient of a norm's scale turned, and a thousand times as long."""
-
-    name = "turned"
-
-    @contextmanager
-    def applied_to(self, model: nn.Module) -> Iterator[None]:
-        hook = model[0][1].weight.register_hook(lambda g: -1000 * g)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-
 @pytest.mark.parametrize(("parameters", "right"), [("weights", True), ("all", False)])
 def test_an_audit_is_ok_where_every_gradient_that_it_measured_is(parameters: str, right: bool) -> None:
-    found = gradbench.audit(network(), F.cross_entropy, batches(8), [Turned()], cost=False, parameters=parameters)
+    found = gradbench.audit(network(), F.cross_entropy, batches(8), [TURNED], cost=False, parameters=parameters)
     assert found.verdicts == {"turned": "exact"}
     assert (found.ok, found.failed) == (right, not right)
     told = "turned: the gradient of 0.1.weight is harmful; the verdict is that of weight tensors"
@@ -130,7 +103,7 @@ def test_a_strategy_that_finds_nothing_to_treat_is_excluded_and_not_called_exact
 
 def test_it_measures_what_the_measurement_of_a_case_does() -> None:
     model, given = network(), batches()
-    found = gradbench.audit(model, F.cross_entropy, given, ["approximate:4", Own()], cost=False)
+    found = gradbench.audit(model, F.cross_entropy, given, ["approximate:4", OWN], cost=False)
     strategies = [STRATEGIES.create("approximate:4")]
     direct = measure_gradients(model, Stored(), strategies, given, 2)["approximate:4"].gradients
     errors = {one.parameter: one.rel_error for one in direct}
@@ -171,7 +144,7 @@ def test_its_tables_have_the_columns_of_a_run_and_its_folder_is_one(tmp_path: Pa
 
 
 def test_noise_ratio_and_error_of_the_summary_are_the_worst_layers() -> None:
-    found = gradbench.audit(network(), F.cross_entropy, batches(), [Own()], cost=False)
+    found = gradbench.audit(network(), F.cross_entropy, batches(), [OWN], cost=False)
     (row,) = found.summary.to_dict("records")
     assert row["worst layer"] == "0.0.weight"
     assert row["error"] == pytest.approx(2, rel=1e-6)  # of the others it is 0

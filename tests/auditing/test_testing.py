@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from gradbench.errors import UsageError
 from gradbench.faulty.methods import TorchCheckpoint
 from gradbench.testing import assert_gradient_fidelity
+from tests.auditing.methods import TURNED
 
 pytest_plugins = ["pytester"]
 
@@ -45,25 +44,11 @@ def test_the_message_names_the_worst_layers_with_their_numbers() -> None:
     assert all("noise ratio" in line and "relative error" in line for line in layers)
 
 
-class Turned:
-    """The gradient of a norm's scale turned, and a thousand times as long."""
-
-    name = "turned"
-
-    @contextmanager
-    def applied_to(self, model: nn.Module) -> Iterator[None]:
-        hook = model[0][1].weight.register_hook(lambda gradient: -1000 * gradient)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-
 def test_norms_and_biases_are_judged_where_all_parameters_are() -> None:
-    assert_gradient_fidelity(network(), batches(), Turned(), verdict="exact")
+    assert_gradient_fidelity(network(), batches(), TURNED, verdict="exact")
     assert_gradient_fidelity(network(), batches(), "checkpoint", verdict="exact", parameters="all")
     with pytest.raises(AssertionError) as caught:
-        assert_gradient_fidelity(network(), batches(), Turned(), parameters="all")
+        assert_gradient_fidelity(network(), batches(), TURNED, parameters="all")
     first, count, worst, *_ = str(caught.value).splitlines()
     assert first == "turned is harmful, wanted below-noise or better"
     assert count == "gradients: 1 of 10 parameters are worse than below-noise; the worst:"
