@@ -321,6 +321,9 @@ def measured(tables: Mapping[str, pd.DataFrame], quantity: Quantity) -> pd.DataF
     if table == "cells":
         present &= frame["status"] != "missing"
     if not present.any():
+        statuses = [] if table != "cells" else sorted(frame["status"].unique())
+        if statuses and set(statuses) <= set(_FAILED):
+            raise NothingMatchesError(f"none of the cells that it asks for finished ({', '.join(statuses)})")
         raise NothingMatchesError(f"{where} is empty in every row that matches")
     if table != "cells" and pd.api.types.is_numeric_dtype(values):
         by_design = _NONE_BY_DESIGN.get(quantity.column)

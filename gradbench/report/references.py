@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from gradbench.analysis.axes import axis_value, setting
 from gradbench.analysis.references import Pair, pairs
 from gradbench.analysis.tables import Run
+from gradbench.analysis.units import Unit, quantity_unit
 from gradbench.case.schema import Reference
 from gradbench.report.words import MINUS, axis_name, number, power_of_ten
-from gradbench.results import TABLES
 
 __all__ = ["CurveRow", "ReferenceRow", "ReferenceTable", "reference_table", "references_of"]
 
@@ -83,36 +83,51 @@ def reference_table(run: Run) -> ReferenceTable:
 
 
 def _row(reference: Reference, pair: Pair) -> ReferenceRow:
-    difference = pair.ours - pair.theirs
+    theirs, ours, difference = _written(pair, _unit(reference))
     along = [] if pair.x is None else [setting({str(reference.along): pair.x})]
     return ReferenceRow(
         label=reference.label,
         quantity=_quantity(reference),
         place=", ".join([*_where(reference), *along]),
-        theirs=_as_given(pair.theirs),
-        ours=(ours := _as_finely(pair.ours, pair.theirs)),
-        difference=_less(difference, ours),
-        keys=(f"{pair.theirs:.6g}", f"{pair.ours:.6g}", f"{difference:.6g}"),
+        theirs=theirs,
+        ours=ours,
+        difference=difference,
+        keys=(f"{pair.theirs:.6g}", f"{pair.ours:.6g}", f"{pair.ours - pair.theirs:.6g}"),
         seeds=pair.seeds,
     )
 
 
 def _curve(reference: Reference, measured: Sequence[Pair]) -> CurveRow:
-    written = [_as_finely(pair.ours, pair.theirs) for pair in measured]
-    far = sorted((pair.ours - pair.theirs, ours) for pair, ours in zip(measured, written, strict=True))
+    written = {pair: _written(pair, _unit(reference)) for pair in measured}
+    far = sorted(measured, key=lambda pair: pair.ours - pair.theirs)
     return CurveRow(
         label=reference.label,
         quantity=_quantity(reference),
         place=", ".join([*_where(reference), *([f"along {axis_name(reference.along)}"] if reference.along else [])]),
         values=len(measured),
-        theirs=_ends([_as_given(pair.theirs) for pair in measured]),
-        ours=_ends(written),
-        difference=_ends([_less(*one) for one in far]),
+        theirs=_ends([written[pair][0] for pair in measured]),
+        ours=_ends([written[pair][1] for pair in measured]),
+        difference=_ends([written[pair][2] for pair in far]),
     )
 
 
 def _ends(values: Sequence[str]) -> str:
     return " to ".join(dict.fromkeys((values[0], values[-1])))
+
+
+def _written(pair: Pair, unit: Unit) -> tuple[str, str, str]:
+    """Theirs, ours and ours less theirs in a unit, which stands in the heading.
+
+    >>> _written(Pair(3, 0.9217, 0.9180, 2), Unit(" %", 100, decimals=2)), _written(Pair(3, 640, 1106.4, 2), Unit())
+    (('92.17', '91.80', '\N{MINUS SIGN}0.37'), ('640', '1,106', '466'))
+    """
+    theirs = _as_given(unit.factor * pair.theirs)
+    ours = _finely(unit.factor * pair.ours, theirs) if unit.decimals is None else unit.digits(pair.ours)
+    return theirs, ours, _less(unit.factor * (pair.ours - pair.theirs), ours)
+
+
+def _unit(reference: Reference) -> Unit:
+    return quantity_unit(reference.value.model_dump())
 
 
 def _as_given(value: float) -> str:
@@ -121,29 +136,28 @@ def _as_given(value: float) -> str:
     return mantissa.replace("-", MINUS) + (f"·{power_of_ten(int(exponent))}" if exponent else "")
 
 
-def _as_finely(value: float, given: float) -> str:
-    """`value` in three digits, and in as many decimals as the source's has where that says more.
+def _finely(value: float, like: str) -> str:
+    """`value` in three digits, and in as many decimals as the number `like` has where that says more.
 
-    >>> _as_finely(0.92113, 0.9217), _as_finely(0.92113, 0.92), _as_finely(0.00041132, 0.0004), _as_finely(257.3, 0.001)
-    ('0.9211', '0.921', '4.11·10⁻⁴', '257')
+    >>> _finely(0.92113, "0.9217"), _finely(0.92113, "0.92"), _finely(1936, "1,928"), _finely(0.00041132, "0.0004")
+    ('0.9211', '0.921', '1,936', '4.11·10⁻⁴')
     """
-    text, source = number(value), f"{given:.6g}"
-    if "e" in source or "·" in text or not math.isfinite(value):
+    text = number(value)
+    if "·" in like or "·" in text or not math.isfinite(value):
         return text
-    fixed = f"{value:,.{_decimals(source)}f}".replace("-", MINUS)
-    return fixed if _digits(text) < _digits(fixed) <= max(4, _digits(source)) else text
+    fixed = f"{value:,.{_decimals(like)}f}".replace("-", MINUS)
+    return fixed if min(3, _digits(text)) < _digits(fixed) <= max(4, _digits(like)) else text
 
 
 def _less(difference: float, ours: str) -> str:
     """A difference from a number that is written as `ours`, in its decimals where it has that many.
 
-    >>> _less(-0.00059, "0.9211"), _less(1.13e-5, "4.11·10⁻⁴"), _less(0.00002, "0.9211")
-    ('\N{MINUS SIGN}0.0006', '1.13·10⁻⁵', '2·10⁻⁵')
+    >>> _less(-0.00059, "0.9211"), _less(1.13e-5, "4.11·10⁻⁴"), _less(0.00002, "0.9211"), _less(1670.6, "3,599")
+    ('\N{MINUS SIGN}0.0006', '1.13·10⁻⁵', '2·10⁻⁵', '1,671')
     """
-    text = number(difference)
-    if "·" in text and "·" not in ours and round(difference, _decimals(ours)):
+    if "·" in number(difference) and "·" not in ours and round(difference, _decimals(ours)):
         return f"{difference:.{_decimals(ours)}f}".replace("-", MINUS)
-    return text
+    return _finely(difference, ours)
 
 
 def _decimals(text: str) -> int:
@@ -156,11 +170,10 @@ def _digits(text: str) -> int:
 
 
 def _quantity(reference: Reference) -> str:
-    """The column in words, with its unit."""
+    """The column in words, with its unit where they do not say it."""
     name = axis_name(reference.value.column.removesuffix("_db")).replace("snr", "SNR")
-    columns = TABLES[reference.value.table].columns
-    unit = next(column.unit for column in columns if column.name == reference.value.column)
-    return f"{name} ({unit})" if unit else name
+    sign = _unit(reference).sign.strip()
+    return f"{name} ({sign})" if sign not in name else name
 
 
 def _where(reference: Reference) -> list[str]:

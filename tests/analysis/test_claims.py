@@ -422,6 +422,15 @@ def test_what_cannot_be_measured_says_why(tables: dict[str, pd.DataFrame], value
     assert (row["status"], row["reason"]) == (NOT_MEASURED, reason)
 
 
+def test_without_a_finished_cell_the_reason_is_what_became_of_them(tables: dict[str, pd.DataFrame]) -> None:
+    value = {"table": "cells", "column": "accuracy", "where": {"depth": 8}}
+    for slope, status in ((0.2, "missing"), (0.4, "oom")):
+        lose(tables, status, depth=8, slope=slope)
+    at_eight = tables["cells"].loc[tables["cells"]["depth"] == 8, "status"]
+    assert (decide(tables, value)["status"], set(at_eight)) == (NOT_MEASURED, {"missing", "oom"})
+    assert decide(tables, value)["reason"] == "none of the cells that it asks for finished (missing, oom)"
+
+
 def test_an_empty_table_is_not_measured(tables: dict[str, pd.DataFrame]) -> None:
     row = decide({"cells": tables["cells"].iloc[:0]}, {"table": "cells", "column": "accuracy"})
     assert (row["status"], row["reason"]) == (NOT_MEASURED, "cells has no rows")

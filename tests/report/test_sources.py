@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import vl_convert
 
 from gradbench.analysis.axes import Axes
@@ -161,3 +164,19 @@ def test_the_table_holds_theirs_beside_ours(folder: Path) -> None:
         assert row.quantity == "SNR (dB)"
         assert [float(key) for key in row.keys] == [value, round(ours, 4), float(f"{ours - value:.6g}")]
         assert row.seeds == 3
+
+
+def test_accuracies_stand_in_percent_and_their_difference_in_points(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "run"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    where = {"strategy": "stored", "model": "hybrid", "depth": 3}
+    value = {"table": "cells", "column": "accuracy", "where": where}
+    manifest["settings"]["reference"] = [
+        {"name": "one", "label": "one", "source": "one", "value": value, "level": 0.947}
+    ]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    (row,) = reference_table(read_run(copy)).rows
+    cells = pd.read_csv(copy / "cells.csv").query("strategy == 'stored' and model == 'hybrid' and depth == 3")
+    ours = cells["accuracy"].median()
+    assert (row.quantity, row.theirs, row.ours) == ("accuracy (%)", "94.7", f"{100 * ours:.2f}")
+    assert float(row.difference.replace("\N{MINUS SIGN}", "-")) == pytest.approx(100 * ours - 94.7, rel=0.01)
