@@ -308,8 +308,17 @@ def _reproduction() -> str:
         table = _table(["verdict", "claim", "ours", "test", "source"], [list(map(_plain, row)) for row in rows])
         source = f" {one.case.source}." if one.case.source else ""
         ran = f"[Its run](../{one.folder}/README.md): {one.where}." if one.manifest else "Not measured yet:"
-        sections.append(f"### {one.name}\n\n{one.case.title}.{source} {ran}\n\n```sh\n{one.command}\n```\n\n{table}")
+        head = f"### {one.name}\n\n{one.case.title}.{source} {ran}\n\n```sh\n{one.command}\n```\n\n"
+        sections.append(f"{head}{table}{_figures(one.folder)}")
     return "\n".join(sections)
+
+
+def _figures(folder: str) -> str:
+    """The figures that the text of a run shows, with the sentence before them, as a document shows them."""
+    path = ROOT / folder / "README.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    found = re.search(r"\n\n([^\n]+(?:\n[^\n]+)*:)\n\n((?:!\[.*\]\(figures/.*\)\n)+)", text)
+    return "\n" + found[0].strip().replace("](figures/", f"](../{folder}/figures/") + "\n" if found else ""
 
 
 def _reproduction_in_short() -> str:

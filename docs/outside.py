@@ -1,4 +1,4 @@
-"""A hook of MkDocs: pages whose source lies outside docs/, so that each text is written once."""
+"""A hook of MkDocs: pages and figures that lie outside docs/, so that each is kept once."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ OUTSIDE = {
     "contributing.md": "CONTRIBUTING.md",
     **{f"run-{case}.md": f"reports/reference/{case}/README.md" for case in _RUNS},
 }
-_PAGES = {source: page for page, source in OUTSIDE.items()}
+FIGURES = {
+    f"figures/{path.parents[1].name}-{path.name}": path.relative_to(_ROOT).as_posix()
+    for path in sorted(_ROOT.glob("reports/reference/*/figures/*.svg"))
+}
+_PLACES = {source: place for place, source in (OUTSIDE | FIGURES).items()}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
-    """Add the pages."""
-    for page, source in OUTSIDE.items():
-        files.append(File.generated(config, page, content=(_ROOT / source).read_text(encoding="utf-8")))
+    """Add the pages and the figures."""
+    for place, source in (OUTSIDE | FIGURES).items():
+        files.append(File.generated(config, place, content=(_ROOT / source).read_text(encoding="utf-8")))
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Let links to those sources, and theirs into docs/, lead to pages."""
+    """Let links to those sources, and theirs into docs/, lead to where the site has them."""
     folder = os.path.dirname(OUTSIDE.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
 
     def led(link: re.Match[str]) -> str:
         path, mark, anchor = link[1].partition("#")
         source = os.path.normpath(os.path.join(folder, path))
-        found = _PAGES.get(source, source.removeprefix("docs/") if source.startswith("docs/") else path)
+        found = _PLACES.get(source, source.removeprefix("docs/") if source.startswith("docs/") else path)
         return f"]({found}{mark}{anchor})"
 
     return re.sub(r"\]\((?!\w+:|#)([^)\s]+)\)", led, markdown)

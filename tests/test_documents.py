@@ -9,6 +9,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -277,3 +278,26 @@ def test_shells_complete_verbs_and_options(shell: str, words: str, expected: str
 def test_completion_is_documented_for_the_shells_that_click_knows() -> None:
     documented = re.findall(r"_GRADBENCH_COMPLETE=(\w+)_source", section("docs/cli.md", "Shell completion"))
     assert documented == ["bash", "zsh", "fish"]
+
+
+@pytest.mark.parametrize("run", sorted(ROOT.glob("reports/reference/*/README.md")), ids=lambda path: path.parent.name)
+def test_a_reference_run_shows_its_figures_and_has_no_others(run: Path) -> None:
+    shown = re.findall(r"^!\[.+\]\(figures/(.+)\)$", run.read_text(), re.MULTILINE)
+    assert shown
+    assert sorted(path.name for path in (run.parent / "figures").iterdir()) == sorted(shown)
+    text = (ROOT / "docs/reproduction.md").read_text()
+    assert all(f"](../reports/reference/{run.parent.name}/figures/{name})" in text for name in shown)
+
+
+def test_figures_are_drawn_as_the_text_names_them(tmp_path: Path) -> None:
+    draw = runpy.run_path(str(ROOT / "docs/figures.py"))["draw"]
+    run = Path(shutil.copytree(ROOT / "reports/reference/longer-training", tmp_path / "run"))
+    (run / "README.md").write_text("![Time](figures/cost-resnet.svg)\n")
+    draw(run)
+    (figure,) = (run / "figures").iterdir()
+    assert figure.name == "cost-resnet.svg"
+    assert ">checkpoint:sqrt<" in figure.read_text()
+    (run / "README.md").write_text("![Time](figures/cost-other.svg)\n")
+    with pytest.raises(SystemExit, match=r"no figure cost-other.svg; there are layers-resnet.svg, "):
+        draw(run)
+    assert figure.exists()

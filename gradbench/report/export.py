@@ -15,7 +15,7 @@ from gradbench.analysis.summary import summarise_run
 from gradbench.analysis.tables import Run
 from gradbench.errors import UsageError, did_you_mean
 from gradbench.files import make_writable, write_atomic
-from gradbench.report.figure import Chart, Figure, Scene
+from gradbench.report.figure import Figure, Scene
 from gradbench.report.figures import figures
 from gradbench.report.interaction import with_legend
 from gradbench.report.pack import by_row
@@ -78,29 +78,31 @@ def write_figures(run: Run, folder: Path, formats: Collection[str] = tuple(FORMA
 
 
 def _panels(shown: list[Figure]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The name and the whole Vega-Lite specification of every panel; no name comes twice."""
+    """The name and the whole Vega-Lite specification of every panel that has something; no name comes twice."""
     taken: dict[str, int] = {}
     for figure in shown:
         for chart in figure.charts:
             rows = by_row(figure.data[chart.data], figure.chosen)
-            for group in _filled(figure, chart, rows):
+            inline = [layer.get("data", {}).get("values", []) for layer in chart.spec.get("layer", [])]
+            for group in figure.groups:
+                shown_here = [row for row in chain(rows, *inline) if _is_shown(row, figure, group)]
+                if not shown_here:
+                    continue
                 name = _slug(figure.id, chart.variant, group)
                 taken[name] = taken.get(name, 0) + 1
-                yield (name if taken[name] == 1 else f"{name}-{taken[name]}"), _panel(figure, chart, group, rows)
+                spec = _panel(figure, with_legend(chart.spec, figure.keys, shown_here), group)
+                spec["datasets"] = {**spec.get("datasets", {}), chart.data: rows}
+                yield (name if taken[name] == 1 else f"{name}-{taken[name]}"), spec
 
 
-def _filled(figure: Figure, chart: Chart, rows: list[dict[str, Any]]) -> list[str]:
-    """The panels that have something at the choices that the page begins with."""
-    inline = [layer.get("data", {}).get("values", []) for layer in chart.spec.get("layer", [])]
-    found = {
-        row["g"]
-        for row in chain(rows, *inline)
-        if "g" in row and all(row.get(control.name, control.value) == control.value for control in figure.controls)
-    }
-    return [group for group in figure.groups if group in found]
+def _is_shown(row: Mapping[str, Any], figure: Figure, group: str) -> bool:
+    """Whether a panel has the row at the choices that the page begins with."""
+    chosen = all(row.get(control.name, control.value) == control.value for control in figure.controls)
+    return row.get("g") == group and chosen
 
 
-def _panel(figure: Figure, chart: Chart, group: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _panel(figure: Figure, spec: dict[str, Any], group: str) -> dict[str, Any]:
+    """The specification of a chart for one panel, without its dataset."""
     values = {f"choice_{control.name}": control.value for control in figure.controls} | {"choice_group": group}
     chosen = [
         f"{control.label} {label}"
@@ -108,7 +110,7 @@ def _panel(figure: Figure, chart: Chart, group: str, rows: list[dict[str, Any]])
         for label, value in control.options
         if control.name != "variant" and value == control.value
     ]
-    spec = _in_plain_type(with_legend(chart.spec, figure.keys))
+    spec = _in_plain_type(spec)
     return resolved(
         {
             **spec,
@@ -118,7 +120,6 @@ def _panel(figure: Figure, chart: Chart, group: str, rows: list[dict[str, Any]])
                 {**param, "value": values[param["name"]]} if param["name"] in values else param
                 for param in spec["params"]
             ],
-            "datasets": {**spec.get("datasets", {}), chart.data: rows},
             "config": {**CONFIG, "background": "#ffffff"},
         }
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gradbench.report.figure import Key
@@ -58,15 +58,27 @@ def legend_labels(keys: Sequence[Key]) -> str:
     return f"indexof({values}, datum.value) < 0 ? datum.label : {names}[indexof({values}, datum.value)]"
 
 
-def with_legend(spec: dict[str, Any], keys: Sequence[Key]) -> dict[str, Any]:
-    """A copy of `spec` with a legend inside the chart, for figures that are saved."""
+def with_legend(spec: dict[str, Any], keys: Sequence[Key], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A copy of `spec` with a legend inside the chart for figures that are saved, without series that `rows` lack.
+
+    The classes of a heat map are a scale, and all of them stand in it.
+    """
     spec = copy.deepcopy(spec)
     for layer in _layers(spec):
         for channel in ("color", "shape"):
             encoding = layer.get("encoding", {}).get(channel, {})
             if "field" in encoding and encoding.get("scale"):
                 encoding["legend"] = {"labelExpr": legend_labels(keys), "title": None}
+                meant = [key.means for key in keys if key.selects]
+                found = {row.get(encoding["field"]) for row in rows} - {None}
+                if found and found <= set(meant) and not _is_heat_map(layer):
+                    encoding["legend"]["values"] = [value for value in meant if value in found]
     return spec
+
+
+def _is_heat_map(layer: dict[str, Any]) -> bool:
+    mark = layer["mark"]
+    return bool((mark["type"] if isinstance(mark, dict) else mark) == "rect")
 
 
 def _layers(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

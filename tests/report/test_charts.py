@@ -51,7 +51,7 @@ def draw(figure: Figure, place: int = 0, **choices: Any) -> str:
 def test_charts_follow_the_schema_of_vega_lite_and_say_what_they_show(shown: dict[str, Figure], name: str) -> None:
     assert shown[name].groups == ("layerwise", "hybrid")
     for chart in shown[name].charts:
-        spec = with_legend(interactive(chart.spec), shown[name].keys)
+        spec = with_legend(interactive(chart.spec), shown[name].keys, [])
         alt.Chart.from_dict({"$schema": alt.Chart("x").mark_point().to_dict()["$schema"], **spec})
         assert len(chart.spec["description"]) > 20
 

@@ -97,6 +97,23 @@ def test_a_panel_with_crosses_alone_is_a_file(
     assert [path.name for path in written] == ["accuracy-layerwise.svg", "accuracy-hybrid.svg"]
 
 
+def test_a_key_names_the_strategies_of_its_panel_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: dict[str, Figure]
+) -> None:
+    figure = shown["training"]
+    kept = {
+        name: frame[(frame["g"] != "hybrid") | (frame["s"] == "stored")] if "s" in frame else frame
+        for name, frame in figure.data.items()
+    }
+    monkeypatch.setattr(export, "figures", lambda run, scene: [replace(figure, data=kept)])
+    layerwise, hybrid = (
+        path.read_text(encoding="utf-8") for path in write_figures(read_run(folder), tmp_path, ["svg"])
+    )
+    assert (">approximate:4<" in layerwise, ">approximate:4<" in hybrid) == (True, False)
+    assert ">stored<" in layerwise
+    assert ">stored<" in hybrid
+
+
 def test_formats() -> None:
     assert formats_in("pdf, SVG,pdf") == ["pdf", "svg"]
     with pytest.raises(UsageError, match="--figures jpg: allowed are svg, png, pdf, with commas between"):

@@ -36,7 +36,7 @@ def test_nothing_of_the_chart_itself_changes(shown: dict[str, Figure]) -> None:
     for figure in shown.values():
         for chart in figure.charts:
             before = str(chart.spec)
-            with_legend(interactive(chart.spec), figure.keys)
+            with_legend(interactive(chart.spec), figure.keys, [])
             assert str(chart.spec) == before
 
 
@@ -100,6 +100,6 @@ def test_axes_of_names_are_not_zoomed(shown: dict[str, Figure]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_legend_names_what_the_key_names(shown: dict[str, Figure], name: str) -> None:
     figure = shown[name]
-    svg = draw(figure, with_legend(figure.charts[0].spec, figure.keys))
+    svg = draw(figure, with_legend(figure.charts[0].spec, figure.keys, []))
     for key in figure.keys:
         assert (f">{key.name}<" in svg) == key.selects

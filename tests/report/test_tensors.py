@@ -87,7 +87,7 @@ def test_nothing_compared_is_said(gradients: pd.DataFrame) -> None:
 
 def test_the_chart_is_valid_for_a_page_and_for_a_paper(gradients: pd.DataFrame) -> None:
     figure = tensor_figure(gradients, SCENE)
-    spec = with_legend(interactive(figure.charts[0].spec), figure.keys)
+    spec = with_legend(interactive(figure.charts[0].spec), figure.keys, [])
     alt.Chart.from_dict({"$schema": alt.Chart("x").mark_point().to_dict()["$schema"], **spec})
 
 
