@@ -58,22 +58,42 @@ def legend_labels(keys: Sequence[Key]) -> str:
     return f"indexof({values}, datum.value) < 0 ? datum.label : {names}[indexof({values}, datum.value)]"
 
 
+#: Of a legend in points: a line below a chart that is saved, what a symbol takes of it, and a letter.
+_LINE, _SYMBOL, _LETTER = 380, 30, 5.5
+
+
 def with_legend(spec: dict[str, Any], keys: Sequence[Key], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A copy of `spec` with a legend inside the chart for figures that are saved, without series that `rows` lack.
 
     The classes of a heat map are a scale, and all of them stand in it.
     """
     spec = copy.deepcopy(spec)
+    names = {key.means: key.name for key in keys if key.selects}
     for layer in _layers(spec):
         for channel in ("color", "shape"):
             encoding = layer.get("encoding", {}).get(channel, {})
             if "field" in encoding and encoding.get("scale"):
-                encoding["legend"] = {"labelExpr": legend_labels(keys), "title": None}
-                meant = [key.means for key in keys if key.selects]
+                legend: dict[str, Any] = {"labelExpr": legend_labels(keys), "title": None}
+                shown = names
                 found = {row.get(encoding["field"]) for row in rows} - {None}
-                if found and found <= set(meant) and not _is_heat_map(layer):
-                    encoding["legend"]["values"] = [value for value in meant if value in found]
+                if found and found <= set(names) and not _is_heat_map(layer):
+                    shown = {value: name for value, name in names.items() if value in found}
+                    legend["values"] = list(shown)
+                encoding["legend"] = {**legend, "columns": _columns(list(shown.values()))}
     return spec
+
+
+def _columns(names: Sequence[str]) -> int:
+    """How many of these entries of a legend stand beside each other below a chart that is saved, four at most.
+
+    >>> _columns(["stored", "checkpoint"]), _columns(["negative slope 0.05"] * 4), _columns([])
+    (4, 2, 4)
+    """
+    wide = {
+        count: sum(_SYMBOL + _LETTER * max(map(len, names[place::count]), default=0) for place in range(count))
+        for count in (2, 3, 4)
+    }
+    return max((count for count, points in wide.items() if points <= _LINE), default=1)
 
 
 def _is_heat_map(layer: dict[str, Any]) -> bool:
