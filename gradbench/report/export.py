@@ -104,12 +104,7 @@ def _is_shown(row: Mapping[str, Any], figure: Figure, group: str) -> bool:
 def _panel(figure: Figure, spec: dict[str, Any], group: str) -> dict[str, Any]:
     """The specification of a chart for one panel, without its dataset."""
     values = {f"choice_{control.name}": control.value for control in figure.controls} | {"choice_group": group}
-    chosen = [
-        f"{control.label} {label}"
-        for control in figure.controls
-        for label, value in control.options
-        if control.name != "variant" and value == control.value
-    ]
+    chosen = [control.chosen for control in figure.controls if control.name != "variant"]
     spec = _in_plain_type(spec)
     return resolved(
         {

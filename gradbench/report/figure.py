@@ -25,6 +25,20 @@ class Control:
     options: tuple[tuple[str, Any], ...]
     value: Any
 
+    @property
+    def chosen(self) -> str:
+        """The choice that the page begins with, in words.
+
+        >>> Control("step", "after steps", (("0", 0), ("150", 150)), 150).chosen
+        'after 150 steps'
+        >>> Control("part", "layers", (("all", "all"), ("the stem", "stem")), "stem").chosen
+        'layers: the stem'
+        """
+        words = next(words for words, value in self.options if value == self.value)
+        if self.name == "step":
+            return f"after {words} step{'s' * (words != '1')}"
+        return f"{self.label}{':' if isinstance(self.value, str) else ''} {words}"
+
 
 @dataclass(frozen=True)
 class Key:
