@@ -73,54 +73,80 @@ def test_the_axis_reaches_the_last_value_of_a_source(shown: dict[str, Figure]) -
     assert [float(place) for place in last] == [500 - 12]  # within the padding
 
 
-def test_words_stand_on_the_side_where_there_is_room(shown: dict[str, Figure]) -> None:
-    curve = svg_of(shown["snr"], "layerwise", step=0, part="all")  # ends at the right edge of the chart
-    words = re.findall(r"<text ([^>]*)>Figure 11", curve)
-    assert [re.findall('text-anchor="([^"]*)"', text) for text in words] == [["end"], ["end"]]
-    assert ["stroke=" in text for text in words] == [True, False]  # the words above their edge
-    assert curve.rindex('aria-label="x: ') < curve.index(">Figure 11")  # and both above every point
+def test_words_stand_on_the_side_where_there_is_room_and_above_every_point(shown: dict[str, Figure]) -> None:
+    for name, label, here in (
+        ("snr", "Figure 11", {"step": 0, "part": "all"}),
+        ("profile", "Figure 10", {"x": 5, "o0": 0.2, "step": 0}),
+    ):
+        drawn = svg_of(shown[name], "layerwise", **here)
+        words = re.findall(rf"<text ([^>]*)>{label}", drawn)
+        assert ["stroke=" in text for text in words] == [True, False]  # the words above their edge
+        for text in words:
+            (place,) = re.findall(r"translate\(([\d.]+),", text)
+            assert re.findall('text-anchor="([^"]*)"', text) == ["start" if float(place) < 250 else "end"]
+        assert drawn.rindex('aria-roledescription="point"') < drawn.index(f">{label}")
 
 
-def test_words_stand_below_the_end_of_a_curve_that_falls_and_above_one_that_rises(shown: dict[str, Figure]) -> None:
-    def places(drawn: str, found: str) -> list[float]:
-        return [float(y) for y in re.findall(found + r"[^>]*translate\([^,]*,([\d.]+)\)", drawn)]
+def test_words_above_a_curve_are_drawn_above_it(shown: dict[str, Figure]) -> None:
+    def places(found: str) -> list[float]:
+        return [float(y) for y in re.findall(found + r"[^>]*translate\([^,]*,([\d.]+)\)", rises)]
 
-    falls = svg_of(shown["snr"], "layerwise", step=0, part="all")
-    (end,), words = (
-        places(falls, 'aria-label="x: 30;'),
-        places(falls, '<text [^>]*text-anchor="end"(?=[^>]*>Figure)'),
-    )
-    assert min(words) > end + 9
     rises = svg_of(shown["profile"], "layerwise", x=5, o0=0.2, step=0)
-    (end,), words = places(rises, 'aria-label="[^"]*position: 99;'), places(rises, "<text (?=[^>]*>Figure 10)")
+    (end,), words = places('aria-label="[^"]*position: 99;'), places("<text (?=[^>]*>Figure 10)")
     assert max(words) < end
 
 
-def test_words_of_curves_that_end_side_by_side_stand_in_lines_of_their_own() -> None:
-    def curve(name: str, before: float, end: float) -> Reference:
-        lead = {"name": name, "label": name, "source": "s", "along": "depth", "points": [(3, before), (5, end)]}
-        return Reference.model_validate(lead | {"value": {"table": "cells", "column": "accuracy"}})
-
-    frame = pd.DataFrame([{"g": "", "x": x, "y": 0.5, "lo": 0.2, "hi": 0.9} for x in (3, 5)])
+def words_beside(
+    curves: dict[str, list[float]], ours: tuple[float, float], **options: Any
+) -> dict[str, tuple[int, int]]:
+    """At which depth and in which line the label of each curve stands; curves have a height at depths 3, 4, 5, 6."""
+    references = [
+        Reference.model_validate(
+            {
+                **{"name": name, "label": f"source {name}", "source": "s", "along": "depth"},
+                "points": [(3 + place, height) for place, height in enumerate(heights)],
+                "value": {"table": "cells", "column": "accuracy"},
+            }
+        )
+        for name, heights in curves.items()
+    ]
     scene = Scene(Axes("depth", (), (), {}), Palette.of(["stored"]))
-    fall = [curve("a", 1.0, 0.9), curve("b", 1.0, 0.89), curve("c", 1.0, 0.5)]
-    references = [*fall, curve("d", 0.2, 0.4), curve("e", 0.2, 0.41)]
-    rows = source_rows(references, {("cells", "accuracy"): {}}, frame, scene)
-    lines = rows.groupby("name")["line"].unique().map(list).to_dict()
-    assert lines == {"a": [1], "b": [2], "c": [1], "d": [-1], "e": [-2]}
-    # What is close is decided by the panel: around 0 no share of the numbers, and on a logarithmic scale their ratio.
-    around = [curve("a", 100.0, 0.5), curve("b", 100.0, -0.5)]
-    for logarithmic, ends in ((False, around), (True, [curve("a", 1e-3, 1.1e-6), curve("b", 1e-3, 1e-6)])):
-        rows = source_rows(ends, {("cells", "accuracy"): {}}, frame, scene, logarithmic=logarithmic)
-        assert rows.groupby("name")["line"].first().to_dict() == {"a": 1, "b": 2}
-    apart = [curve("a", 1e-3, 1e-4), curve("b", 1e-3, 1e-6)]
-    rows = source_rows(apart, {("cells", "accuracy"): {}}, frame, scene, logarithmic=True)
-    assert rows["line"].unique().tolist() == [1]
-    nearly = [curve("a", 0.93, 0.91), curve("b", 0.93, 0.9)]
-    narrow = frame.assign(lo=0.9, hi=0.92)
-    for besides, lines in (((), [1]), ([0.0], [1, 2])):  # a cross of what diverged stands at 0: all are close then
-        rows = source_rows(nearly, {("cells", "accuracy"): {}}, narrow, scene, besides=besides)
-        assert sorted(rows["line"].unique()) == lines
+    frame = pd.DataFrame([{"g": "", "x": x, "y": ours[0], "lo": ours[0], "hi": ours[1]} for x in (3, 4, 5, 6)])
+    rows = source_rows(references, {("cells", "accuracy"): {}}, frame, scene, **options)
+    words = rows[rows["words"]]
+    assert sorted(words["name"]) == sorted(curves)
+    return {row["name"]: (row["x"], row["line"]) for row in words.to_dict("records")}
+
+
+def test_words_stand_away_from_where_the_curve_comes_from() -> None:
+    assert words_beside({"a": [1, 0.9, 0.8, 0.7]}, (0, 0.1)) == {"a": (6, 1)}
+    assert words_beside({"a": [0.5, 0.6, 0.7, 0.8]}, (0, 1)) == {"a": (6, -1)}
+
+
+def test_words_leave_an_end_that_other_curves_pass() -> None:
+    falls = {"a": [1.0, 1.0, 0.8, 0.6]}
+    assert words_beside(falls, (0, 0.1)) == {"a": (6, 1)}
+    assert words_beside(falls, (0.57, 0.58)) == {"a": (3, -1)}
+    assert words_beside(falls, (0.57, 1.02)) == {"a": (3, 1)}  # ours is above the other end too
+
+
+def test_words_of_two_curves_do_not_cover_each_other() -> None:
+    both = words_beside({"a": [1.0, 0.97, 0.94, 0.9], "b": [1.0, 0.96, 0.93, 0.89]}, (0, 0.1))
+    assert set(both.values()) == {(6, 1), (3, -1)}
+
+
+def test_room_is_that_of_the_chart_and_its_scale() -> None:
+    apart, close = [1.0, 0.98, 0.96, 0.94], [0.92, 0.9, 0.88, 0.86]
+    assert words_beside({"a": apart, "b": close}, (0.8, 0.81))["a"] == (6, 1)  # a third of the chart lies between
+    assert words_beside({"a": apart, "b": close}, (0.8, 0.81), besides=[0.0])["a"] != (6, 1)  # and now a twelfth
+    tenths = {"a": [1e-1, 1e-2, 1e-3, 1e-4], "b": [1e-3, 1e-4, 1e-5, 1e-6]}
+    assert words_beside(tenths, (1e-8, 1e-8), logarithmic=True) == {"a": (6, 1), "b": (6, 1)}
+    assert len(set(words_beside(tenths, (1e-8, 1e-8)).values())) == 2  # both end at 0
+
+
+def test_no_number_is_no_obstacle() -> None:
+    assert words_beside({"a": [1, 0.9, 0.8, 0.7]}, (math.nan, math.inf)) == {"a": (6, 1)}
+    assert words_beside({"a": [1, 0.9, 0.8, 0.7]}, (-1, 0), logarithmic=True) == {"a": (6, 1)}
 
 
 def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]) -> None:

@@ -56,9 +56,8 @@ def profile_figure(activations: pd.DataFrame, scene: Scene, references: Sequence
     colours = [f"var(--c{(place + 1) % 8})" for place in range(len(kinds))]
     shapes = [list(SHAPES)[place] for place in range(len(kinds))]
     shown = [measure for measure in _MEASURES if frame[measure[0]].notna().any()]
-    sources = source_rows(
-        references, {("activations", "snr_db"): {}}, frame, scene, across=_POSITION, besides=[0.0, *frame["snr"]]
-    )
+    ours = frame.assign(lo=frame["snr"], hi=frame["snr"])
+    sources = source_rows(references, {("activations", "snr_db"): {}}, ours, scene, across=_POSITION, besides=[0.0])
     across = alt.X(
         "p:Q",
         scale=alt.Scale(domain=[0, alt.ExprRef("reach")], nice=False, padding=12),

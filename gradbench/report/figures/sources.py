@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations, product
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -24,8 +24,12 @@ Quantities = Mapping[tuple[str, str], Mapping[str, Any]]
 
 #: Where the words stand at an end in the left half and in the right half of a chart.
 _SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (("<=", "left", 2), (">", "right", 0))
-#: The words of ends within this share of the panel's height stand in two lines, so many pixels apart.
-_NEXT_TO, _LINE = 0.06, 13
+#: Pixels from a curve to the first line of words, from line to line, of a line and around it, and of a panel's height.
+_FIRST, _LINE, _TALL, _MARGIN, _HEIGHT = 9, 13, 9, 3, 280
+#: What a letter takes of a panel's width, and what a panel has of height beyond what is drawn, in shares.
+_LETTER, _OUTSIDE = 4.8 / 320, 0.1
+#: At how many places along words it is asked what runs through them, and how many labels are placed in every order.
+_SAMPLES, _ORDERED = 25, 3
 #: What keeps words legible where a line runs through them.
 _HALO: Mapping[str, Any] = {"stroke": "var(--paper)", "strokeWidth": 4, "strokeJoin": "round"}
 _OTHER = "var(--ink-2)"
@@ -72,8 +76,8 @@ def source_rows(
 
     Returns:
         the columns of `frame` that tell panels, choices and series apart, that of `across`, y, lo, hi, `f` (colour),
-        `label`, `t` (for tooltips), `first` (whether the row's curve carries the words) and `line` (where they stand
-        at its end: 1 is the first line below it, -1 the first above).
+        `label`, `t` (for tooltips), and where the words stand: `words` is whether they stand at this row, and `line` in
+        which line from it (1 is the first below, -1 the first above).
     """
     across = across or Across.the_axis(scene)
     apart = {"g", "s", "step", "part", "x"} - {across.column}
@@ -92,16 +96,8 @@ def source_rows(
             for x, y in points:
                 value = {across.column: x, "y": y, "lo": y, "hi": y, "t": number(y)}
                 rows.append({**here, **value, "f": colour, "label": reference.label, "name": reference.name})
-                rows[-1]["line"] = 1 if points[-1][1] < points[-2][1] else -1
-    found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name", "line"])
-    apart_from_series = [name for name in columns if name != series]
-    found["first"] = _carries_the_words(found, apart_from_series, across.column)
-    ours = [frame[name] for name in ("lo", "hi") if name in frame]
-    heights = np.concatenate([found["y"], *ours, list(besides)]).astype(np.float64)
-    heights = np.log10(heights[heights > 0]) if logarithmic else heights
-    heights = heights[np.isfinite(heights)]
-    near = _NEXT_TO * float(np.ptp(heights)) if len(heights) else 0.0
-    return _words_apart(found, apart_from_series, across.column, near, logarithmic)
+    found = pd.DataFrame(rows, columns=[*columns, across.column, "y", "lo", "hi", "t", "f", "label", "name"])
+    return _with_words(found, frame, [name for name in columns if name != series], across.column, logarithmic, besides)
 
 
 def source_layers(
@@ -115,8 +111,7 @@ def source_layers(
 ) -> tuple[list[Any], list[Any]]:
     """The layers that draw `rows`: dashed lines with hollow points to hover, and the words at an end, for the top.
 
-    `reach` is what the horizontal axis spans: words go to that side of the end on which there is more room, and below
-    the end of a curve that comes from above.
+    `reach` is what the horizontal axis spans: words go to that side of the end on which there is more room.
     """
     if rows.empty:
         return [], []
@@ -132,12 +127,7 @@ def source_layers(
         alt.Tooltip("t:N", title="its value"),
     ]
     middle = sum(reach) / 2
-    words = (
-        base.transform_filter("datum.first")
-        .transform_joinaggregate(end=f"max({across.column})", groupby=["name"])
-        .transform_filter(f"datum.{across.column} === datum.end")
-        .encode(text="label:N", color=alt.value("var(--ink-2)"))
-    )
+    words = base.transform_filter("datum.words").encode(text="label:N", color=alt.value("var(--ink-2)"))
     curves = [
         base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, aria=False),
         base.mark_point(filled=False, size=26, strokeWidth=1.25, opacity=1).encode(tooltip=tooltip),
@@ -147,12 +137,12 @@ def source_layers(
             align=align,
             baseline="top" if line > 0 else "bottom",
             dx=shift,
-            dy=(9 + _LINE * (abs(line) - 1)) * (1 if line > 0 else -1),
+            dy=(_FIRST + _LINE * (abs(line) - 1)) * (1 if line > 0 else -1),
             fontSize=11,
             aria=False,
             **edge,
         )
-        for line in sorted(set(rows["line"]))
+        for line in sorted(set(rows.loc[rows["words"], "line"]))
         for side, align, shift in _SIDES
         for edge in (_HALO, {})
     ]
@@ -202,29 +192,157 @@ def _listed(wanted: Any) -> list[Any]:
     return wanted if isinstance(wanted, list) else [wanted]
 
 
-def _carries_the_words(rows: pd.DataFrame, shown_apart: Sequence[str], along: str) -> pd.Series:
-    """Of the curves of a source that are shown at once, the one that ends highest, where most room is."""
-    keys = [*shown_apart, "label"]
-    ends = rows.sort_values(along, kind="stable").drop_duplicates([*keys, "name"], keep="last")
-    highest = ends.sort_values("y", ascending=False, kind="stable").drop_duplicates(keys)
-    curves = pd.MultiIndex.from_frame(highest[[*keys, "name"]])
-    return pd.Series(pd.MultiIndex.from_frame(rows[[*keys, "name"]]).isin(curves), index=rows.index, dtype=bool)
+@dataclass(frozen=True)
+class _Panel:
+    """The scales of a panel, to shares of its width and height.
+
+    Attributes:
+        reach: the ends of the horizontal scale.
+        heights: the lowest and the highest that the vertical one holds.
+        wide: whether the horizontal one is logarithmic, as in `banded`.
+        logarithmic: whether the vertical one is.
+    """
+
+    reach: tuple[float, float]
+    heights: tuple[float, float]
+    wide: bool
+    logarithmic: bool
+
+    @classmethod
+    def of(cls, places: Iterable[float], heights: Iterable[float], logarithmic: bool) -> _Panel:
+        """That of what is drawn: finite numbers, and above 0 on a logarithmic scale."""
+        across, up = np.array(list(places), np.float64), np.array(list(heights), np.float64)
+        up = up[np.isfinite(up) & ((up > 0) | (not logarithmic))]
+        reach = float(across.min()), float(across.max())
+        ends = (float(up.min()), float(up.max())) if len(up) else (0.0, 1.0)
+        return cls(reach, ends, reach[0] > 0 and reach[1] / reach[0] > 20, logarithmic)
+
+    def curve(self, places: pd.Series, heights: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """The points of a curve from left to right; those without a number are left out."""
+        across = _shares(places, self.reach, self.wide)
+        up = _shares(heights, self.heights, self.logarithmic)
+        kept = np.isfinite(up) & np.isfinite(across)
+        order = np.argsort(across[kept], kind="stable")
+        return across[kept][order], up[kept][order]
 
 
-def _words_apart(
-    rows: pd.DataFrame, shown_apart: Sequence[str], along: str, close: float, logarithmic: bool
+def _shares(values: pd.Series, ends: tuple[float, float], logarithmic: bool) -> np.ndarray:
+    """Where numbers lie between two ends: 0 at the first, 1 at the second."""
+    numbers = np.array([*ends, *values], np.float64)
+    if logarithmic:
+        numbers = np.log(np.where(numbers > 0, numbers, np.nan))
+    low, high = numbers[:2]
+    shares: np.ndarray = (numbers[2:] - low) / ((high - low) or 1.0)
+    return shares
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A place for a label: beside which row, in which line from it, and the box that it takes of the panel."""
+
+    row: Any
+    line: int
+    left: float
+    right: float
+    low: float
+    high: float
+
+    @classmethod
+    def beside(cls, row: Any, line: int, place: tuple[float, float], letters: int) -> _Words:
+        """Words go to the side on which there is more room."""
+        across, up = place
+        wide = letters * _LETTER
+        left = across if across <= 0.5 else across - wide
+        near, far = ((_FIRST + _LINE * (abs(line) - 1) + reach) / _HEIGHT for reach in (-_MARGIN, _TALL + _MARGIN))
+        low, high = (up - far, up - near) if line > 0 else (up + near, up + far)
+        return cls(row, line, left, left + wide, low, high)
+
+    def in_the_way(self, curves: Iterable[tuple[np.ndarray, np.ndarray]], others: Iterable[_Words]) -> float:
+        """How much of them curves run through, other words cover and the panel has no room for: 0 is nothing.
+
+        A line further from the curve counts as a tenth.
+        """
+        at = np.linspace(self.left, self.right, _SAMPLES)
+        through = 0.0
+        for across, up in curves:
+            if len(across) > 1:
+                height = np.interp(at, across, up, left=np.nan, right=np.nan)
+                through += float(np.mean((height >= self.low) & (height <= self.high)))
+        over = sum(
+            self.left < one.right and one.left < self.right and self.low < one.high and one.low < self.high
+            for one in others
+        )
+        outside = max(0.0, -self.left) + max(0.0, self.right - 1)
+        outside += max(0.0, -_OUTSIDE - self.low) + max(0.0, self.high - 1 - _OUTSIDE)
+        return through + 2 * over + 10 * outside + 0.1 * (abs(self.line) - 1)
+
+
+def _with_words(
+    rows: pd.DataFrame,
+    ours: pd.DataFrame,
+    shown_apart: Sequence[str],
+    across: str,
+    logarithmic: bool,
+    besides: Iterable[float],
 ) -> pd.DataFrame:
-    """`rows` where the words of curves that end `close`, shown at once, stand in lines of their own."""
-    ends = rows[rows["first"]].sort_values(along, kind="stable").drop_duplicates([*shown_apart, "name"], keep="last")
-    for _, panel in ends.groupby(list(shown_apart), sort=False):
-        for side in (1, -1):
-            taken: float | None = None
-            line = 0
-            # From the curves outwards: below them from the highest, above them from the lowest.
-            for _, one in panel[panel["line"] == side].sort_values("y", ascending=side < 0).iterrows():
-                height = math.log10(one["y"]) if logarithmic and one["y"] > 0 else float(one["y"])
-                near = taken is not None and abs(taken - height) <= close
-                taken, line = height, line + side if near else side
-                there = (rows[[*shown_apart, "name"]] == one[[*shown_apart, "name"]]).all(axis=1)
-                rows.loc[there, "line"] = line
+    """`rows` with `words` and `line`: of what is shown at once each label has one place, where least is in its way."""
+    rows = rows.assign(words=False, line=0)
+    edges = [ours.assign(y=ours[name], name=name) for name in ("lo", "hi") if name in ours]
+    every = pd.concat([rows, *edges], ignore_index=True)
+    panel = _Panel.of(every[across], [*every["y"], *besides], logarithmic)
+    curve = [*shown_apart, *(name for name in every if name in ("s", "name") or _is_axis(str(name)))]
+    drawn = _places(every, shown_apart)
+    for here, found in _places(rows, shown_apart).items():
+        shown = every.iloc[drawn[here]]
+        curves = [
+            panel.curve(one[across], one["y"]) for _, one in shown.groupby(list(dict.fromkeys(curve)), sort=False)
+        ]
+        labels = [
+            list(_tried(theirs, panel, across, len(str(label))))
+            for label, theirs in rows.iloc[found].groupby("label", sort=False)
+        ]
+        for words in _placed(labels, curves):
+            rows.loc[words.row, ["words", "line"]] = [True, words.line]
     return rows
+
+
+def _placed(labels: Sequence[Sequence[_Words]], curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[_Words]:
+    """One of the places of each label. One after the other takes the best; of their orders that of least is taken."""
+    best, least = list[_Words](), math.inf
+    for order in permutations(labels) if len(labels) <= _ORDERED else [tuple(labels)]:
+        taken: list[_Words] = []
+        total = 0.0
+        for tried in order:
+            costs = [round(words.in_the_way(curves, taken), 1) for words in tried]
+            total += min(costs)
+            taken.append(tried[costs.index(min(costs))])
+        if total < least:
+            best, least = taken, total
+    return best
+
+
+def _places(frame: pd.DataFrame, columns: Sequence[str]) -> dict[tuple[Any, ...], list[int]]:
+    """The rows, counted from 0, of each combination of values of some columns."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    values = zip(*(frame[name] for name in columns), strict=True) if columns else [()] * len(frame)
+    for row, key in enumerate(values):
+        found.setdefault(key, []).append(row)
+    return found
+
+
+def _tried(rows: pd.DataFrame, panel: _Panel, across: str, letters: int) -> Iterator[_Words]:
+    """Where the words of a source could stand: beside both ends of its curves, the one that ends highest first.
+
+    Of one end, first where the curve does not come from or go to.
+    """
+    curves = [one.sort_values(across, kind="stable") for _, one in rows.groupby("name", sort=False)]
+    for one in sorted(curves, key=lambda one: -float(one["y"].iloc[-1])):
+        heights = one["y"].tolist()
+        away = 1 if len(heights) > 1 and heights[-1] < heights[-2] else -1
+        back = 1 if len(heights) > 1 and heights[0] < heights[1] else -1
+        at, up = panel.curve(one[across], one["y"])
+        if not len(at):
+            at, up = np.zeros(1), np.zeros(1)
+        for end, side in ((-1, away), (0, back)):
+            for line in (side, -side, 2 * side, -2 * side):
+                yield _Words.beside(one.index[end], line, (float(at[end]), float(up[end])), letters)
