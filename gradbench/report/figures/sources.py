@@ -287,6 +287,8 @@ def _with_words(
 ) -> pd.DataFrame:
     """`rows` with `words` and `line`: of what is shown at once each label has one place, where least is in its way."""
     rows = rows.assign(words=False, line=0)
+    if rows.empty:
+        return rows
     edges = [ours.assign(y=ours[name], name=name) for name in ("lo", "hi") if name in ours]
     every = pd.concat([rows, *edges], ignore_index=True)
     panel = _Panel.of(every[across], [*every["y"], *besides], logarithmic)
