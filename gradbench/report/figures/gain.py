@@ -34,7 +34,7 @@ def gain_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Re
         *scene.choose("step", "after steps", steps, steps[0]),
     )
     colours = {strategy: scene.palette.colour(strategy) for strategy in strategies}
-    sources = pd.concat(
+    of_kinds = [
         source_rows(
             [one for one in references if one.value.where.get("kind", kind) == kind],
             {("activations", "alpha"): {}},
@@ -45,8 +45,9 @@ def gain_figure(activations: pd.DataFrame, scene: Scene, references: Sequence[Re
             logarithmic=True,
         ).assign(kind=kind)
         for kind in kinds
-    )
-    fit = pd.concat([frame, frame.assign(y=frame["theory"]), sources])
+    ]
+    sources = pd.concat([one for one in of_kinds if len(one)] or of_kinds[:1])
+    fit = pd.concat([one for one in (frame, frame.assign(y=frame["theory"]), sources) if len(one)])
     scale = ChosenScale.over(fit.reset_index(drop=True), controls, logarithmic)
     chart = banded(
         scene,

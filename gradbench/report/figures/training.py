@@ -90,7 +90,8 @@ def _chart(
     crosses: pd.DataFrame | None = None,
 ) -> Chart:
     strategies = scene.strategies(frame)
-    scale = shares_around(pd.concat([frame, sources, crosses]), ("y", "lo", "hi"))
+    filled = [one for one in (frame, sources, crosses) if one is not None and len(one)]
+    scale = shares_around(pd.concat(filled), ("y", "lo", "hi"))
     values = sorted({*frame[x], *([] if crosses is None else crosses[x])})
     chart = banded(
         scene,
