@@ -147,6 +147,7 @@ def test_room_is_that_of_the_chart_and_its_scale() -> None:
 def test_no_number_is_no_obstacle() -> None:
     assert words_beside({"a": [1, 0.9, 0.8, 0.7]}, (math.nan, math.inf)) == {"a": (6, 1)}
     assert words_beside({"a": [1, 0.9, 0.8, 0.7]}, (-1, 0), logarithmic=True) == {"a": (6, 1)}
+    assert words_beside({"a": [1e-3, 1e-2, 1e-1, 0]}, (1e-3, 1), logarithmic=True) == {"a": (5, -1)}  # 0 is not drawn
 
 
 def test_a_curve_along_the_layers_stands_in_their_chart(shown: dict[str, Figure]) -> None:

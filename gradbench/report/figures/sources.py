@@ -303,7 +303,7 @@ def _with_words(
             list(_tried(theirs, panel, across, len(str(label))))
             for label, theirs in rows.iloc[found].groupby("label", sort=False)
         ]
-        for words in _placed(labels, curves):
+        for words in _placed([tried for tried in labels if tried], curves):
             rows.loc[words.row, ["words", "line"]] = [True, words.line]
     return rows
 
@@ -337,14 +337,13 @@ def _tried(rows: pd.DataFrame, panel: _Panel, across: str, letters: int) -> Iter
 
     Of one end, first where the curve does not come from or go to.
     """
-    curves = [one.sort_values(across, kind="stable") for _, one in rows.groupby("name", sort=False)]
+    drawn = rows[np.isfinite(_shares(rows["y"], panel.heights, panel.logarithmic))]
+    curves = [one.sort_values(across, kind="stable") for _, one in drawn.groupby("name", sort=False)]
     for one in sorted(curves, key=lambda one: -float(one["y"].iloc[-1])):
         heights = one["y"].tolist()
         away = 1 if len(heights) > 1 and heights[-1] < heights[-2] else -1
         back = 1 if len(heights) > 1 and heights[0] < heights[1] else -1
         at, up = panel.curve(one[across], one["y"])
-        if not len(at):
-            at, up = np.zeros(1), np.zeros(1)
         for end, side in ((-1, away), (0, back)):
             for line in (side, -side, 2 * side, -2 * side):
                 yield _Words.beside(one.index[end], line, (float(at[end]), float(up[end])), letters)
